@@ -1,0 +1,105 @@
+// Package plan turns a plan in Argo-Workflow YAML into a dag.Plan and the dag.Program that a run asks while it goes on.
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/clic-orchestrator/clic/dag"
+)
+
+// Severity orders diagnostics.
+type Severity string
+
+const (
+	// SeverityError: the plan is refused.
+	SeverityError Severity = "error"
+	// SeverityWarning: the plan runs, but perhaps not as its author expects.
+	SeverityWarning Severity = "warning"
+	// SeverityNote: something that is ignored on purpose and without harm.
+	SeverityNote Severity = "note"
+)
+
+// Diagnostic is one thing that is wrong with a plan or worth knowing about it.
+type Diagnostic struct {
+	Severity Severity `json:"severity"`
+	File     string   `json:"file,omitempty"`
+	// Line and Column count from 1; 0 where there is no place.
+	Line   int `json:"line,omitempty"`
+	Column int `json:"column,omitempty"`
+	// Field is the path of the field, such as spec.templates[1].container.image.
+	Field   string `json:"field,omitempty"`
+	Message string `json:"message"`
+	// Hint says what to do, or is "".
+	Hint string `json:"hint,omitempty"`
+	// Rule is short and stable, such as "unknown-template".
+	Rule string `json:"rule"`
+}
+
+// String is the diagnostic in one line: file:line:column: severity: field: message (hint).
+func (d Diagnostic) String() string {
+	var b strings.Builder
+	if d.File != "" || d.Line > 0 {
+		fmt.Fprintf(&b, "%s:%d:%d: ", d.File, d.Line, d.Column)
+	}
+	b.WriteString(string(d.Severity) + ": ")
+	if d.Field != "" {
+		b.WriteString(d.Field + ": ")
+	}
+	b.WriteString(d.Message)
+	if d.Hint != "" {
+		b.WriteString(" (" + d.Hint + ")")
+	}
+	return b.String()
+}
+
+// Diagnostics is everything that is to be said of a plan, in the order of the file.
+type Diagnostics []Diagnostic
+
+// HasErrors reports whether the plan is refused.
+func (ds Diagnostics) HasErrors() bool {
+	for _, d := range ds {
+		if d.Severity == SeverityError {
+			return true
+		}
+	}
+	return false
+}
+
+// Err is nil, or an *InvalidError where there are errors.
+func (ds Diagnostics) Err() error {
+	if !ds.HasErrors() {
+		return nil
+	}
+	return &InvalidError{Diagnostics: ds}
+}
+
+// InvalidError is a refused plan.
+type InvalidError struct{ Diagnostics Diagnostics }
+
+// Error lists every error, one a line.
+func (e *InvalidError) Error() string {
+	var lines []string
+	for _, d := range e.Diagnostics {
+		if d.Severity == SeverityError {
+			lines = append(lines, d.String())
+		}
+	}
+	return "the plan is not valid:\n" + strings.Join(lines, "\n")
+}
+
+// BuildOptions are what a submission says beside the plan, and what the master's configuration says of its platforms.
+// Building the same document with the same options gives the same plan.
+type BuildOptions struct {
+	// Params are values for the workflow's parameters.
+	Params   map[string]string `json:"params,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Priority *int32            `json:"priority,omitempty"`
+	// Callbacks says per platform what stages of the CLIC form must report; "" is the default for all others.
+	Callbacks map[string]dag.Callbacks `json:"callbacks,omitempty"`
+	// Created is the submission's time, for {{workflow.creationTimestamp}}.
+	Created dag.Time `json:"created,omitempty"`
+	// UID is {{workflow.uid}}.
+	UID    string     `json:"uid,omitempty"`
+	Limits dag.Limits `json:"limits,omitzero"`
+}

@@ -1,0 +1,74 @@
+package dag
+
+// StageSpec is what an executor runs: one attempt of a stage, with everything substituted.
+type StageSpec struct {
+	StageID  string
+	Task     string
+	Template string
+	Platform string
+	Form     Form
+	// Image is the container image. Executors without images ignore it and say so.
+	Image string
+	// Command and Args as in a container. A Script, where there is one, is written to a file whose path becomes the last
+	// argument of Command.
+	Command []string
+	Args    []string
+	Script  string
+	// Shell marks a CLIC command line: Args is one string for `/bin/sh -c`.
+	Shell   bool
+	WorkDir string
+	Env     []EnvVar
+	// Requests and limits; 0 is none. CPU in thousandths of a core, memory in bytes.
+	CPURequest, CPULimit       int64
+	MemoryRequest, MemoryLimit int64
+	// CaptureResult asks for the standard output as Outputs.Result. OutputFiles asks for files as parameters.
+	CaptureResult bool
+	OutputFiles   []OutputFile
+	// Timeout ends the attempt; the core enforces it, executors may as well. Grace is between TERM and KILL.
+	Timeout Duration
+	Grace   Duration
+	// Inputs are the resolved parameters, for people.
+	Inputs map[string]string
+	// TemplateJSON is the whole template after substitution, for executors that map more of it.
+	TemplateJSON []byte
+}
+
+// EnvVar is an environment variable of a stage.
+type EnvVar struct {
+	Name, Value string
+	// SecretName and SecretKey name a secret instead of a value. Its value is never logged or shown.
+	SecretName, SecretKey string
+	// ConfigMap and ConfigKey name a configuration entry instead of a value.
+	ConfigMap, ConfigKey string
+	Optional             bool
+}
+
+// OutputFile asks for the content of a file as an output parameter.
+type OutputFile struct {
+	Name, Path string
+	// Default replaces a missing file; without it a missing file fails the attempt (FailOutput).
+	Default *string
+	// GlobalName also makes the value known to the whole task under that name.
+	GlobalName string
+}
+
+// AttemptID names an attempt in the world outside: the stage id for attempt 0, "<stage id>-r<n>" later. Deterministic, so
+// that launching twice is adopting.
+func AttemptID(stageID string, attempt int32) string {
+	if attempt == 0 {
+		return stageID
+	}
+	return stageID + "-r" + itoa(attempt)
+}
+
+func itoa(n int32) string {
+	var b [12]byte
+	i := len(b)
+	for {
+		i--
+		b[i] = byte('0' + n%10)
+		if n /= 10; n == 0 {
+			return string(b[i:])
+		}
+	}
+}

@@ -1,0 +1,3 @@
+module github.com/clic-orchestrator/clic
+
+go 1.26.0
