@@ -6,7 +6,8 @@ type EffectKind uint8
 const (
 	// EffectReady: the stage may be launched as soon as the dispatcher has a slot; answer with Grant.
 	EffectReady EffectKind = iota + 1
-	// EffectLaunch: the executor has to launch the attempt, or adopt it if it exists.
+	// EffectLaunch: the executor has to launch the attempt, or adopt it if it exists. It follows from the state for as
+	// long as nobody has seen the attempt run, so whoever acts on it remembers what it has handed on.
 	EffectLaunch
 	// EffectCancel: the executor has to stop the attempt.
 	EffectCancel

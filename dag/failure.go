@@ -79,6 +79,8 @@ type Failure struct {
 	Message  string `json:"msg,omitempty"`
 	// Errored marks what Argo calls Error rather than Failed: the system's fault, not the program's.
 	Errored bool `json:"err,omitempty"`
+	// Permanent marks a failure that repeating cannot mend, so that it is not repeated by itself.
+	Permanent bool `json:"perm,omitempty"`
 }
 
 // Errored reports whether Argo's language calls a failure of this kind Error. Groups pass on what their children had.

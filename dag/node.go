@@ -180,6 +180,8 @@ const (
 	IntentFail
 	// IntentRequeue: it becomes SUSPEND or WAITING, and runs again without spending a retry.
 	IntentRequeue
+	// IntentOmit: a group of which nothing could be evaluated; it becomes OMITTED.
+	IntentOmit
 )
 
 // AttemptRecord is what is remembered of an attempt that ended without completing the stage.
@@ -215,12 +217,17 @@ type NodeState struct {
 	Attempt   int32 `json:"att,omitempty"`
 	Tries     int32 `json:"tries,omitempty"`
 	Unstarted int32 `json:"unst,omitempty"`
+	// TriesBase is what Tries was when somebody retried the group, so that it has its retries again.
+	TriesBase int32 `json:"tbase,omitempty"`
 	// Live is set from the launch until the executor reported the attempt's end, whatever the status says.
 	Live   bool   `json:"live,omitempty"`
 	Seen   Seen   `json:"seen,omitempty"`
 	Intent Intent `json:"intent,omitempty"`
 	// Expanded is set once the Expander was asked (Deferred nodes) or the group was started.
 	Expanded bool `json:"exp,omitempty"`
+	// Ready is set while a WAITING stage has its dependencies met and its place in the plan's own limits, so that only a
+	// slot is missing.
+	Ready bool `json:"ready,omitempty"`
 	// Promised is set once the current run of the stage has prepared its data; the promise outlives a failure.
 	Promised bool `json:"prom,omitempty"`
 
@@ -258,16 +265,17 @@ type Node struct {
 	Spec  *NodeSpec
 	NodeState
 
+	// What follows can be computed from the specs and states of all nodes (see rebuild).
+
 	children   []int32
 	dependents []int32
 	hooks      []int32
-	unsettled  int32 // dependencies that are not settled yet
+	unsettled  int32 // dependencies that are not settled for this node yet
 	openKids   int32 // children (hooks included) that are not settled yet
-	active     int32 // children that take a place of the group's parallelism
-	queued     bool  // dependencies are met, waiting for a place in a group's parallelism
-	admitted   bool  // takes a place of its group's parallelism
-	counted    bool  // this node was counted as settled by its dependents and parent
-	waitlist   []int32
+	places     int32 // places of the group's parallelism that are taken
+	placed     bool  // takes a place of its boundary's parallelism, and of the task's
+	settled    bool  // dependents and parent have been told of the end
+	waitlist   indexHeap
 }
 
 // Children are the indices of the nodes in a group, in the order in which they were made.

@@ -86,9 +86,9 @@ type Expansion struct {
 	Verdict Verdict
 	// Message is the reason of a Skip or an Error.
 	Message string
-	// Escalate makes an Error fail the group the node is in, without a node of its own (Argo does so for a bad
-	// condition in a steps group).
-	Escalate bool
+	// Escalate makes an Error fail a group around the node, while the node itself is OMITTED: 1 is the group it is in (Argo
+	// does so for a bad condition in a step), 2 the group around that (an argument that cannot be resolved).
+	Escalate int
 	// Kind is what the node turns out to be.
 	Kind   Kind
 	Inputs map[string]string

@@ -7,19 +7,38 @@ import (
 
 // Run is the life of one task. Its methods are not safe for concurrent use.
 type Run struct {
-	task   Task
-	nodes  []*Node
-	x      Expander
-	byID   map[string]int32
-	names  map[int32]map[string]int32 // children of a group by name, made when first asked for
-	active int32                      // stages that take a place of the task's parallelism
-	wait   []int32                    // stages that wait for one
+	task  Task
+	nodes []*Node
+	slab  []Node // room for the next nodes, so that a large plan is not a large number of allocations
+	x     Expander
+	byID  map[string]int32
+	names map[int32]map[string]int32 // children of a group by name, made when first asked for
 
-	delta *Delta
-	dirty map[int32]uint8
-	now   Time
-	queue []int32 // nodes whose settlement was not passed on yet
+	places   int32 // stages that take a place of the task's parallelism
+	waitlist indexHeap
+	carriers map[int64][]int32  // nodes that carry a hold
+	idle     [numStatuses]int32 // nodes per status, without the groups that are RUNNING
+
+	step stepState
 }
+
+// stepState is what a Step collects while it runs.
+type stepState struct {
+	now   Time
+	delta Delta
+	marks map[int32]mark // what the delta says of a node already
+	ended []int32        // nodes to pass on as settled
+	moved []int32        // nodes whose hooks are to be asked
+	fault error          // a rule of the core was broken: the run must be loaded again
+}
+
+type mark uint8
+
+const (
+	markAdded mark = 1 << iota
+	markChanged
+	markRespecced
+)
 
 // Record is a node as it is stored: the two halves that AppendSpec and AppendState encode.
 type Record struct {

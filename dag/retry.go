@@ -1,0 +1,227 @@
+package dag
+
+import (
+	"fmt"
+	"sort"
+)
+
+// RetryPlan says what RetryTask would do: the stages that would run again, and the completed ones that stay. With nodes,
+// only these and what depends on them are run again. It changes nothing.
+func (r *Run) RetryPlan(nodes []int32) (reset, kept []int32, err error) {
+	set, err := r.resetSet(nodes)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, n := range r.nodes {
+		switch {
+		case n.Spec.Kind.Group():
+		case set[int32(i)]:
+			reset = append(reset, int32(i))
+		case n.Status == Completed:
+			kept = append(kept, int32(i))
+		}
+	}
+	return reset, kept, nil
+}
+
+// resetSet computes which nodes are run again: those that failed, were cancelled or omitted, and what depends on them.
+func (r *Run) resetSet(nodes []int32) (map[int32]bool, error) {
+	set := make(map[int32]bool)
+	var todo []int32
+	push := func(i int32) {
+		if !set[i] {
+			set[i] = true
+			todo = append(todo, i)
+		}
+	}
+	if err := r.retryRoots(nodes, push); err != nil {
+		return nil, err
+	}
+	if len(todo) == 0 {
+		return nil, &Refusal{Reason: fmt.Sprintf("task %q has nothing to retry: no stage failed, was cancelled or omitted", r.task.Name)}
+	}
+	climbed := make(map[int32]bool)
+	for len(todo) > 0 {
+		i := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		r.resetFollows(i, climbed, push)
+	}
+	for i := range set {
+		if n := r.nodes[i]; n.Status.Active() && !n.Spec.Kind.Group() || n.Live {
+			return nil, &Refusal{
+				Reason: fmt.Sprintf("%q depends on what would run again, and its attempt has not ended yet (it is %s)", n.Spec.ID, n.Status),
+				Hint:   "wait for its end, or cancel it",
+			}
+		}
+	}
+	return set, nil
+}
+
+func (r *Run) retryRoots(nodes []int32, push func(int32)) error {
+	repeatable := func(n *Node) bool { return n.Status == Failed || n.Status == Cancelled || n.Status == Omitted }
+	for _, i := range nodes {
+		if i < 0 || i >= int32(len(r.nodes)) {
+			return fmt.Errorf("%w: index %d", ErrUnknownNode, i)
+		}
+		if n := r.nodes[i]; !repeatable(n) {
+			return &Refusal{Reason: fmt.Sprintf("%q is %s; only what failed, was cancelled or omitted can be retried", n.Spec.ID, n.Status)}
+		}
+		push(i)
+	}
+	if len(nodes) > 0 {
+		return nil
+	}
+	for i, n := range r.nodes {
+		if repeatable(n) && !r.pastTry(n) {
+			push(int32(i))
+		}
+	}
+	return nil
+}
+
+// pastTry reports whether the node is in a try of a KindRetry group: past tries stay as they are, the group has a new one.
+func (r *Run) pastTry(n *Node) bool {
+	for p := n.Spec.Parent; p != NoParent; p = r.nodes[p].Spec.Parent {
+		if r.nodes[p].Spec.Kind == KindRetry {
+			return true
+		}
+	}
+	return false
+}
+
+// resetFollows pushes what has to run again because node i does.
+func (r *Run) resetFollows(i int32, climbed map[int32]bool, push func(int32)) {
+	n := r.nodes[i]
+	for _, d := range n.dependents {
+		push(d)
+	}
+	if n.Spec.Kind.Group() && n.Spec.Kind != KindRetry && !reopened(n) {
+		for _, c := range n.children {
+			push(c)
+		}
+	}
+	for p := n.Spec.Parent; p != NoParent && !climbed[p]; p = r.nodes[p].Spec.Parent {
+		climbed[p] = true
+		for _, d := range r.nodes[p].dependents {
+			push(d)
+		}
+	}
+}
+
+// reopened reports whether a group goes on where it stopped: what completed in it is kept.
+func reopened(n *Node) bool {
+	return n.Spec.Kind.Group() && n.Expanded && n.Started > 0 && (n.Status == Failed || n.Status == Cancelled)
+}
+
+// retry runs the reset set again.
+func (r *Run) retry(e RetryTask) error {
+	if r.task.Stop != nil && !r.task.Status.Terminal() {
+		return &Refusal{Reason: fmt.Sprintf("task %q is being stopped", r.task.Name), Hint: "retry it when it has ended"}
+	}
+	set, err := r.resetSet(e.Nodes)
+	if err != nil {
+		return err
+	}
+	order := make([]int32, 0, len(set))
+	for i := range set {
+		order = append(order, i)
+	}
+	sort.Slice(order, func(a, b int) bool { return order[a] < order[b] })
+	r.log(Entry{Node: -1, Message: fmt.Sprintf("retried: %d nodes run again", len(order)), Who: e.Who})
+	r.reopenTask()
+	var tries []int32
+	for _, i := range order {
+		if r.reset(i, e.Who) {
+			tries = append(tries, i)
+		}
+		r.reopenAround(i, e.Who)
+	}
+	if x := r.task.ExitNode; x != 0 {
+		r.resetTree(x, e.Who)
+	}
+	r.rebuild()
+	for _, i := range tries {
+		r.nextTry(i)
+	}
+	for i := range r.nodes {
+		if n := r.nodes[i]; n.Status == Waiting {
+			r.consider(int32(i))
+		} else if n.Status == Running && n.Spec.Kind.Group() && n.openKids == 0 {
+			r.finishGroup(int32(i))
+		}
+	}
+	return nil
+}
+
+func (r *Run) reopenTask() {
+	t := &r.task
+	t.Stop, t.Ended, t.Message = nil, 0, ""
+	if t.Timeout > 0 {
+		t.Due = r.step.now + Time(t.Timeout)
+	}
+	if t.Status.Terminal() {
+		r.setTask(TaskRunning, "")
+	}
+	r.step.delta.Header = true
+}
+
+// reset makes one node as if it had not run, but for the number of its attempts. It reports whether the node is a
+// KindRetry group that needs another try.
+func (r *Run) reset(i int32, who string) bool {
+	n := r.nodes[i]
+	if !n.Status.Terminal() {
+		return false
+	}
+	if reopened(n) {
+		r.reopen(i, who)
+		return n.Spec.Kind == KindRetry
+	}
+	started := n.Launched > 0
+	keep := NodeState{Status: n.Status, Attempt: n.Attempt, History: n.History}
+	if n.Spec.Kind.Group() {
+		keep.Expanded = n.Expanded && len(n.children) > 0 && n.Spec.Kind != KindRetry
+		keep.Tries, keep.TriesBase = n.Tries, n.Tries
+	}
+	if started {
+		keep.Attempt++
+	}
+	n.NodeState = keep
+	r.move(i, Waiting, "", who)
+	return false
+}
+
+// reopen lets a group that had ended go on.
+func (r *Run) reopen(i int32, who string) {
+	n := r.nodes[i]
+	n.Failure, n.Message, n.Outputs, n.Intent, n.Ended, n.Due, n.RetryAt = nil, "", nil, IntentNone, 0, 0, 0
+	if n.Spec.Kind == KindRetry {
+		n.Tries++
+		n.TriesBase = n.Tries
+	}
+	if p := n.Spec.Policy; p != nil && p.Timeout > 0 {
+		n.Due = r.step.now + Time(p.Timeout)
+	}
+	r.move(i, Running, "", who)
+}
+
+// reopenAround opens the groups around a node that runs again.
+func (r *Run) reopenAround(i int32, who string) {
+	for p := r.nodes[i].Spec.Parent; p != NoParent; p = r.nodes[p].Spec.Parent {
+		switch r.nodes[p].Status {
+		case Failed, Cancelled, Completed:
+			r.reopen(p, who)
+		}
+	}
+}
+
+// resetTree makes a node and everything in it as if it had not run.
+func (r *Run) resetTree(i int32, who string) {
+	n := r.nodes[i]
+	if n.Status.Terminal() {
+		n.Started = 0 // so that a group is not merely reopened
+		r.reset(i, who)
+	}
+	for _, c := range n.children {
+		r.resetTree(c, who)
+	}
+}
