@@ -39,7 +39,8 @@ func New(p *Plan, x Expander, submitted Time) (*Run, Delta, error) {
 		r.hold(0, Hold{Who: "plan", Why: "the plan starts suspended", Since: submitted})
 	}
 	r.refresh()
-	return r, r.finish(), nil
+	d := r.finish()
+	return r, d, nil
 }
 
 // check guards against specs that would break the run's arithmetic.
@@ -197,18 +198,14 @@ func (r *Run) rebuild() {
 		r.wire(int32(i))
 	}
 	for _, n := range r.nodes {
-		r.replace(n)
+		if n.takesPlace() {
+			r.take(n)
+		}
 	}
-}
-
-// replace gives a node the place of a parallelism limit that its state says it has, or puts it in the line for one.
-func (r *Run) replace(n *Node) {
-	if n.takesPlace() {
-		r.take(n)
-		return
-	}
-	if r.eligible(n) {
-		r.enqueue(n)
+	for _, n := range r.nodes { // all places are known now, so everybody joins the right line
+		if !n.placed && r.eligible(n) {
+			r.enqueue(n)
+		}
 	}
 }
 

@@ -87,7 +87,12 @@ func (r *Run) stopTree(i int32, intent Intent, f *Failure) {
 		if intent == IntentFail && n.openKids == 0 && n.Status == Running {
 			r.finishGroup(i)
 		}
-	case n.Status != Cancelling:
+	case n.Status == Cancelling:
+		if intent == IntentFail && n.Intent == IntentRequeue { // it does not run again
+			n.Intent, n.Failure = intent, f
+			r.changed(i)
+		}
+	default:
 		n.Intent, n.Failure = intent, f
 		message := ""
 		if f != nil {

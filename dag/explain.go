@@ -128,10 +128,10 @@ func (r *Run) explainWait(n *Node) Explanation {
 	if n.Index != 0 && n.Spec.Parent == NoParent {
 		return Explanation{Reason: ReasonParents, Nodes: []int32{0}, Text: "it runs when the task has ended"}
 	}
-	if b := r.boundary(n); r.limitOf(b) > 0 && r.nodes[b].places >= r.limitOf(b) {
+	if b := r.boundary(n); b != NoParent && r.full(b) {
 		return Explanation{Reason: ReasonLimit, Nodes: []int32{b}, Text: fmt.Sprintf("the parallelism of %d of %s is used up", r.limitOf(b), r.nodes[b].Spec.ID)}
 	}
-	if r.task.Parallelism > 0 && r.places >= r.task.Parallelism {
+	if r.full(NoParent) {
 		return Explanation{Reason: ReasonLimit, Text: fmt.Sprintf("the task's parallelism of %d is used up", r.task.Parallelism)}
 	}
 	return Explanation{Reason: ReasonQueue, Text: "the task has not started yet"}

@@ -48,7 +48,7 @@ func (r *Run) respec(n *Node, e Expansion) {
 	}
 	if e.Kind != spec.Kind {
 		placed := n.placed
-		r.untake(n)
+		r.leave(n)
 		r.uncount(n)
 		if spec.Kind.Group() != e.Kind.Group() {
 			r.task.Stages += stageCount(e.Kind) - stageCount(spec.Kind)
@@ -69,20 +69,6 @@ func stageCount(k Kind) int32 {
 		return 0
 	}
 	return 1
-}
-
-// untake is leave without letting the next in line have the place.
-func (r *Run) untake(n *Node) {
-	if !n.placed {
-		return
-	}
-	n.placed = false
-	if b := r.boundary(n); b != NoParent {
-		r.nodes[b].places--
-	}
-	if n.Spec.Kind == KindStage {
-		r.places--
-	}
 }
 
 // cannotExpand fails the node, or the group around it that the expansion names.
@@ -227,22 +213,24 @@ func (r *Run) nextTry(i int32) {
 	g := r.nodes[i]
 	g.RetryAt = 0
 	r.changed(i)
-	e := r.x.Expand(r, i)
-	added, err := []int32(nil), error(nil)
-	if e.Verdict == Go {
-		added, err = r.adopt(e.Children, i)
-	} else {
-		err = errors.New(e.Message)
-	}
-	if err != nil || len(added) == 0 {
-		if err == nil {
-			err = errors.New("the plan has no further try")
-		}
+	if err := r.addTry(i); err != nil {
 		g.Failure = planFailure(err)
 		r.finishGroup(i)
 		return
 	}
 	r.considerChildren(i)
+}
+
+func (r *Run) addTry(i int32) error {
+	e := r.x.Expand(r, i)
+	switch {
+	case e.Verdict != Go:
+		return errors.New(e.Message)
+	case len(e.Children) == 0:
+		return errors.New("the plan has no further try")
+	}
+	_, err := r.adopt(e.Children, i)
+	return err
 }
 
 // finishGroup gives a group its status, once everything in it has ended.

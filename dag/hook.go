@@ -6,6 +6,9 @@ func (r *Run) askHooks(i int32) {
 	if r.x == nil || r.task.Stop != nil && !r.task.Stop.Handlers {
 		return
 	}
+	if p := n.Spec.Parent; p != NoParent && (r.nodes[p].Status != Running || r.nodes[p].Intent != IntentNone) {
+		return // the group is being ended: nothing more starts in it
+	}
 	for _, name := range n.Spec.Hooks {
 		if r.fired(n, name) || name == ExitHook && n.Status != Completed && n.Status != Failed {
 			continue
@@ -23,10 +26,6 @@ func (r *Run) askHooks(i int32) {
 		added, err := r.adopt(specs, n.Spec.Parent)
 		if err != nil {
 			r.warn(i, "cannot run hook "+name+": "+err.Error())
-			continue
-		}
-		if p := n.Spec.Parent; p != NoParent && r.nodes[p].Status != Running {
-			r.omit(added[0], "omitted: the group it is in has ended")
 			continue
 		}
 		r.consider(added[0])

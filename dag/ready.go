@@ -88,15 +88,15 @@ func (r *Run) limitOf(b int32) int32 {
 
 // placeFree reports whether the limits of the plan leave room for the node.
 func (r *Run) placeFree(n *Node) bool {
-	if b := r.boundary(n); r.limitOf(b) > 0 && r.nodes[b].places >= r.limitOf(b) {
+	if b := r.boundary(n); b != NoParent && r.full(b) {
 		return false
 	}
-	return n.Spec.Kind != KindStage || r.task.Parallelism <= 0 || r.places < r.task.Parallelism
+	return n.Spec.Kind != KindStage || !r.full(NoParent)
 }
 
 // enqueue puts a node in the line of the limit that is reached.
 func (r *Run) enqueue(n *Node) {
-	if b := r.boundary(n); r.limitOf(b) > 0 && r.nodes[b].places >= r.limitOf(b) {
+	if b := r.boundary(n); b != NoParent && r.full(b) {
 		r.nodes[b].waitlist.push(n.Index)
 		return
 	}
@@ -113,29 +113,33 @@ func (r *Run) take(n *Node) {
 	}
 }
 
-// leave gives the node's place to the next in line.
+// leave gives the node's place back. Who is next in line is looked at when the event has been applied.
 func (r *Run) leave(n *Node) {
 	if !n.placed {
 		return
 	}
 	n.placed = false
-	b := r.boundary(n)
-	if b != NoParent {
+	if b := r.boundary(n); b != NoParent {
 		r.nodes[b].places--
 		if r.limitOf(b) > 0 {
-			r.next(&r.nodes[b].waitlist)
+			r.step.freed = append(r.step.freed, b)
 		}
 	}
 	if n.Spec.Kind == KindStage {
 		r.places--
 		if r.task.Parallelism > 0 {
-			r.next(&r.waitlist)
+			r.step.freed = append(r.step.freed, NoParent)
 		}
 	}
 }
 
-// next lets the first in line that still wants a place have it. Entries may be stale: they are looked at again.
-func (r *Run) next(line *indexHeap) {
+// refill lets those who wait for a place of a group (or of the task: NoParent) have what is free. Entries of a line may
+// be stale: they are looked at again.
+func (r *Run) refill(b int32) {
+	line := &r.waitlist
+	if b != NoParent {
+		line = &r.nodes[b].waitlist
+	}
 	for {
 		i, ok := line.pop()
 		if !ok {
@@ -145,15 +149,23 @@ func (r *Run) next(line *indexHeap) {
 		if !r.eligible(n) || n.placed {
 			continue
 		}
-		if !r.placeFree(n) {
-			r.enqueue(n)
-			return
+		if r.placeFree(n) {
+			r.consider(i)
+			continue
 		}
-		r.consider(i)
-		if n.placed {
+		r.enqueue(n)
+		if r.full(b) {
 			return
-		}
+		} // else it has joined the other line: the next one may still go
 	}
+}
+
+// full reports whether the limit of a group (NoParent: of the task) is reached.
+func (r *Run) full(b int32) bool {
+	if b == NoParent {
+		return r.task.Parallelism > 0 && r.places >= r.task.Parallelism
+	}
+	return r.limitOf(b) > 0 && r.nodes[b].places >= r.limitOf(b)
 }
 
 // begins makes a node that has its place do what its kind does.

@@ -47,6 +47,9 @@ func (r *Run) resetSet(nodes []int32) (map[int32]bool, error) {
 		r.resetFollows(i, climbed, push)
 	}
 	for i := range set {
+		if n := r.nodes[i]; r.beingStopped(n.Spec.Parent) {
+			return nil, &Refusal{Reason: fmt.Sprintf("the group that %q is in is being stopped", n.Spec.ID), Hint: "retry it when that has ended"}
+		}
 		if n := r.nodes[i]; n.Status.Active() && !n.Spec.Kind.Group() || n.Live {
 			return nil, &Refusal{
 				Reason: fmt.Sprintf("%q depends on what would run again, and its attempt has not ended yet (it is %s)", n.Spec.ID, n.Status),
@@ -63,7 +66,7 @@ func (r *Run) retryRoots(nodes []int32, push func(int32)) error {
 		if i < 0 || i >= int32(len(r.nodes)) {
 			return fmt.Errorf("%w: index %d", ErrUnknownNode, i)
 		}
-		if n := r.nodes[i]; !repeatable(n) {
+		if n := r.nodes[i]; !repeatable(n) || r.inSkipped(n) {
 			return &Refusal{Reason: fmt.Sprintf("%q is %s; only what failed, was cancelled or omitted can be retried", n.Spec.ID, n.Status)}
 		}
 		push(i)
@@ -72,21 +75,49 @@ func (r *Run) retryRoots(nodes []int32, push func(int32)) error {
 		return nil
 	}
 	for i, n := range r.nodes {
-		if repeatable(n) && !r.pastTry(n) {
+		if repeatable(n) && !r.keptAsItWas(n) && !r.inSkipped(n) && (n.Status != Omitted || r.cutOff(n)) {
 			push(int32(i))
 		}
 	}
 	return nil
 }
 
-// pastTry reports whether the node is in a try of a KindRetry group: past tries stay as they are, the group has a new one.
-func (r *Run) pastTry(n *Node) bool {
+// cutOff reports whether an OMITTED node would have run, had the group around it not ended first. One that was omitted
+// for its own condition runs again only where something that it depends on does.
+func (r *Run) cutOff(n *Node) bool {
+	if p := n.Spec.Parent; p != NoParent {
+		if s := r.nodes[p].Status; s == Skipped || s == Omitted {
+			return false // the group decides
+		}
+	}
+	return r.satisfied(&n.Spec.Depends)
+}
+
+// inSkipped reports whether a group around the node was skipped.
+func (r *Run) inSkipped(n *Node) bool {
 	for p := n.Spec.Parent; p != NoParent; p = r.nodes[p].Spec.Parent {
-		if r.nodes[p].Spec.Kind == KindRetry {
+		if r.nodes[p].Status == Skipped {
 			return true
 		}
 	}
 	return false
+}
+
+// keptAsItWas reports whether the node is in a try of a KindRetry group, which has a new try instead, or is (in) a hook:
+// hooks have fired, and do not fire again.
+func (r *Run) keptAsItWas(n *Node) bool {
+	for {
+		if n.Spec.HookOf != 0 {
+			return true
+		}
+		if n.Spec.Parent == NoParent {
+			return false
+		}
+		n = r.nodes[n.Spec.Parent]
+		if n.Spec.Kind == KindRetry {
+			return true
+		}
+	}
 }
 
 // resetFollows pushes what has to run again because node i does.
@@ -97,8 +128,13 @@ func (r *Run) resetFollows(i int32, climbed map[int32]bool, push func(int32)) {
 	}
 	if n.Spec.Kind.Group() && n.Spec.Kind != KindRetry && !reopened(n) {
 		for _, c := range n.children {
-			push(c)
+			if r.nodes[c].Spec.HookOf == 0 {
+				push(c)
+			}
 		}
+	}
+	if p := n.Spec.Parent; p != NoParent && r.nodes[p].Status == Omitted {
+		push(p)
 	}
 	for p := n.Spec.Parent; p != NoParent && !climbed[p]; p = r.nodes[p].Spec.Parent {
 		climbed[p] = true
@@ -117,6 +153,9 @@ func reopened(n *Node) bool {
 func (r *Run) retry(e RetryTask) error {
 	if r.task.Stop != nil && !r.task.Status.Terminal() {
 		return &Refusal{Reason: fmt.Sprintf("task %q is being stopped", r.task.Name), Hint: "retry it when it has ended"}
+	}
+	if x := r.task.ExitNode; x != 0 && r.busy(x) {
+		return &Refusal{Reason: fmt.Sprintf("the exit handler of task %q has not ended", r.task.Name), Hint: "retry it when it has"}
 	}
 	set, err := r.resetSet(e.Nodes)
 	if err != nil {
@@ -170,6 +209,10 @@ func (r *Run) reopenTask() {
 func (r *Run) reset(i int32, who string) bool {
 	n := r.nodes[i]
 	if !n.Status.Terminal() {
+		if n.Ready { // it has to wait again for what it depends on
+			n.Ready = false
+			r.changed(i)
+		}
 		return false
 	}
 	if reopened(n) {
@@ -212,6 +255,20 @@ func (r *Run) reopenAround(i int32, who string) {
 			r.reopen(p, who)
 		}
 	}
+}
+
+// busy reports whether something in a node may still exist outside.
+func (r *Run) busy(i int32) bool {
+	n := r.nodes[i]
+	if n.Live || n.Status.Active() {
+		return true
+	}
+	for _, c := range n.children {
+		if r.busy(c) {
+			return true
+		}
+	}
+	return false
 }
 
 // resetTree makes a node and everything in it as if it had not run.

@@ -29,6 +29,7 @@ type stepState struct {
 	marks map[int32]mark // what the delta says of a node already
 	ended []int32        // nodes to pass on as settled
 	moved []int32        // nodes whose hooks are to be asked
+	freed []int32        // groups (NoParent: the task) of which a place became free
 	fault error          // a rule of the core was broken: the run must be loaded again
 }
 

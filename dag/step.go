@@ -87,8 +87,8 @@ func (r *Run) begin(now Time) {
 	r.step.now = now
 	r.step.delta = Delta{}
 	r.step.fault = nil
-	r.step.ended, r.step.moved = r.step.ended[:0], r.step.moved[:0]
-	if r.step.marks == nil {
+	r.step.ended, r.step.moved, r.step.freed = r.step.ended[:0], r.step.moved[:0], r.step.freed[:0]
+	if r.step.marks == nil || len(r.step.marks) > 64 { // clearing a map costs what it once held
 		r.step.marks = make(map[int32]mark)
 	}
 	clear(r.step.marks)
@@ -130,6 +130,10 @@ func (r *Run) drain() {
 			i := r.step.ended[0]
 			r.step.ended = r.step.ended[1:]
 			r.settle(i)
+		case len(r.step.freed) > 0:
+			b := r.step.freed[0]
+			r.step.freed = r.step.freed[1:]
+			r.refill(b)
 		default:
 			return
 		}
@@ -139,11 +143,11 @@ func (r *Run) drain() {
 // settle tells the dependents and the group of a node that it has ended, once its hooks have as well.
 func (r *Run) settle(i int32) {
 	n := r.nodes[i]
+	r.leave(n) // its hooks may want the place
 	if n.settled || !r.endedWithHooks(n) {
 		return
 	}
 	n.settled = true
-	r.leave(n)
 	for _, d := range n.dependents {
 		dn := r.nodes[d]
 		if !r.promisedTo(n, i, dn) { // a promise was counted when it was given

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Run every fuzz target of the module, one after the other, and print one line for each.
+#
+#   [FUZZTIME=10s] [FUZZ=REGEXP] scripts/fuzz.sh
+#
+# FUZZTIME is the time (10s) or the number of inputs (1000x) for each target; FUZZ limits the targets by "PACKAGE NAME". A finding
+# fails the run after the other targets had their turn; its input stays in the package's testdata/fuzz, where `go test` reads it
+# as a regression test from then on. Exit status: 0 nothing found, 1 a finding or a target that cannot be run.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+fuzztime=${FUZZTIME:-10s}
+pattern=${FUZZ:-.}
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# targets prints "PACKAGE DIRECTORY NAME", a line each.
+targets() {
+	local package dir
+	go list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r package dir; do
+		find "$dir" -maxdepth 1 -name '*_test.go' -exec sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' {} + |
+			sed "s|^|$package $dir |"
+	done
+}
+
+# run PACKAGE NAME fuzzes one target; its output is left in $log.
+run() {
+	local try
+	for try in 1 2; do
+		go test -run '^$' -fuzz "^$2\$" -fuzztime "$fuzztime" "$1" >"$log" 2>&1 && return 0
+		# On a loaded machine the go command may lose its own race with the end of the time: no input, only this message.
+		grep -q 'context deadline exceeded' "$log" && ! grep -q 'Failing input' "$log" || return 1
+		[ "$try" = 2 ] || echo "fuzz  ${1##*/} $2: ran over its time without a finding, once more"
+	done
+	return 1
+}
+
+failed=0
+count=0
+list=$(targets) # on its own line: a failure of go list ends the script
+while read -r package dir name; do
+	[ -n "$package" ] || continue
+	short=${package#github.com/clic-orchestrator/clic/}
+	[[ "$short $name" =~ $pattern ]] || continue
+	count=$((count + 1))
+	if run "$package" "$name"; then
+		execs=$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' "$log" | tail -1)
+		printf 'fuzz  %-24s %-28s %6s  %10s inputs  ok\n' "$short" "$name" "$fuzztime" "${execs:-?}"
+		continue
+	fi
+	failed=$((failed + 1))
+	printf 'fuzz  %-24s %-28s %6s  FAILED\n' "$short" "$name" "$fuzztime"
+	sed 's/^/    /' "$log" | tail -60
+	input=$(sed -n 's/.*Failing input written to \(.*\)/\1/p' "$log" | tail -1)
+	if [ -n "$input" ]; then
+		echo "    the input is in ${dir#"$PWD"/}/$input"
+		echo "    again with: go test -run '$name/${input##*/}' ./$short"
+	fi
+done <<<"$list"
+
+if [ "$count" -eq 0 ]; then
+	echo "fuzz.sh: no fuzz target matches \"$pattern\"" >&2
+	exit 1
+fi
+echo "fuzz: $count targets, $failed with a finding"
+[ "$failed" -eq 0 ]
