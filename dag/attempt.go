@@ -326,12 +326,16 @@ func (r *Run) stopped(e Observed) {
 		n.Attempt++
 		n.Intent, n.Failure = IntentNone, nil
 		r.leave(n)
-		if len(n.Holds) > 0 {
+		switch {
+		case r.beingStopped(n.Spec.Parent):
+			r.move(i, Waiting, "stopped", "")
+			r.omit(i, "omitted: the group it is in has failed")
+		case len(n.Holds) > 0:
 			r.move(i, Suspended, "stopped; it runs again after continue", "")
-			return
+		default:
+			r.move(i, Waiting, "stopped; it runs again", "")
+			r.consider(i)
 		}
-		r.move(i, Waiting, "stopped; it runs again", "")
-		r.consider(i)
 	default:
 		r.move(i, Cancelled, n.Message, "")
 	}

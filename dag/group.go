@@ -88,7 +88,7 @@ func (r *Run) cannotExpand(i int32, e Expansion) {
 		}
 		target = r.nodes[target].Spec.Parent
 	}
-	r.nodes[target].Failure = f
+	r.nodes[target].Failure, r.nodes[target].Intent = f, IntentFail
 	r.changed(target)
 	r.omit(i, e.Message)
 	r.omitWaiting(target)

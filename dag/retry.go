@@ -15,7 +15,7 @@ func (r *Run) RetryPlan(nodes []int32) (reset, kept []int32, err error) {
 	for i, n := range r.nodes {
 		switch {
 		case n.Spec.Kind.Group():
-		case set[int32(i)]:
+		case inSet(set, int32(i)):
 			reset = append(reset, int32(i))
 		case n.Status == Completed:
 			kept = append(kept, int32(i))
@@ -24,13 +24,21 @@ func (r *Run) RetryPlan(nodes []int32) (reset, kept []int32, err error) {
 	return reset, kept, nil
 }
 
-// resetSet computes which nodes are run again: those that failed, were cancelled or omitted, and what depends on them.
-func (r *Run) resetSet(nodes []int32) (map[int32]bool, error) {
-	set := make(map[int32]bool)
+func inSet(set resetSet, i int32) bool {
+	_, in := set[i]
+	return in
+}
+
+// resetSet says which nodes run again: those that failed, were cancelled or cut off, and what depends on them. The value
+// is true for nodes that start from nothing; a group that failed itself merely goes on where it stopped.
+type resetSet map[int32]bool
+
+func (r *Run) resetSet(nodes []int32) (resetSet, error) {
+	set := make(resetSet)
 	var todo []int32
-	push := func(i int32) {
-		if !set[i] {
-			set[i] = true
+	push := func(i int32, whole bool) {
+		if was, in := set[i]; !in || whole && !was {
+			set[i] = whole
 			todo = append(todo, i)
 		}
 	}
@@ -44,23 +52,31 @@ func (r *Run) resetSet(nodes []int32) (map[int32]bool, error) {
 	for len(todo) > 0 {
 		i := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		r.resetFollows(i, climbed, push)
+		r.resetFollows(i, set[i], climbed, push)
 	}
-	for i := range set {
-		if n := r.nodes[i]; r.beingStopped(n.Spec.Parent) {
-			return nil, &Refusal{Reason: fmt.Sprintf("the group that %q is in is being stopped", n.Spec.ID), Hint: "retry it when that has ended"}
-		}
-		if n := r.nodes[i]; n.Status.Active() && !n.Spec.Kind.Group() || n.Live {
-			return nil, &Refusal{
-				Reason: fmt.Sprintf("%q depends on what would run again, and its attempt has not ended yet (it is %s)", n.Spec.ID, n.Status),
-				Hint:   "wait for its end, or cancel it",
-			}
+	for i, whole := range set {
+		if err := r.resettable(r.nodes[i], whole); err != nil {
+			return nil, err
 		}
 	}
 	return set, nil
 }
 
-func (r *Run) retryRoots(nodes []int32, push func(int32)) error {
+// resettable refuses what is still on its way to its end.
+func (r *Run) resettable(n *Node, whole bool) error {
+	switch {
+	case r.beingStopped(n.Spec.Parent):
+		return &Refusal{Reason: fmt.Sprintf("the group that %q is in is being stopped", n.Spec.ID), Hint: "retry it when that has ended"}
+	case n.Live || n.Status.Active() && (whole || !n.Spec.Kind.Group()):
+		return &Refusal{
+			Reason: fmt.Sprintf("%q depends on what would run again, and has not ended yet (it is %s)", n.Spec.ID, n.Status),
+			Hint:   "wait for its end, or cancel it",
+		}
+	}
+	return nil
+}
+
+func (r *Run) retryRoots(nodes []int32, push func(int32, bool)) error {
 	repeatable := func(n *Node) bool { return n.Status == Failed || n.Status == Cancelled || n.Status == Omitted }
 	for _, i := range nodes {
 		if i < 0 || i >= int32(len(r.nodes)) {
@@ -69,14 +85,14 @@ func (r *Run) retryRoots(nodes []int32, push func(int32)) error {
 		if n := r.nodes[i]; !repeatable(n) || r.inSkipped(n) {
 			return &Refusal{Reason: fmt.Sprintf("%q is %s; only what failed, was cancelled or omitted can be retried", n.Spec.ID, n.Status)}
 		}
-		push(i)
+		push(i, false)
 	}
 	if len(nodes) > 0 {
 		return nil
 	}
 	for i, n := range r.nodes {
 		if repeatable(n) && !r.keptAsItWas(n) && !r.inSkipped(n) && (n.Status != Omitted || r.cutOff(n)) {
-			push(int32(i))
+			push(int32(i), false)
 		}
 	}
 	return nil
@@ -121,31 +137,35 @@ func (r *Run) keptAsItWas(n *Node) bool {
 }
 
 // resetFollows pushes what has to run again because node i does.
-func (r *Run) resetFollows(i int32, climbed map[int32]bool, push func(int32)) {
+func (r *Run) resetFollows(i int32, whole bool, climbed map[int32]bool, push func(int32, bool)) {
 	n := r.nodes[i]
 	for _, d := range n.dependents {
-		push(d)
+		push(d, true)
 	}
-	if n.Spec.Kind.Group() && n.Spec.Kind != KindRetry && !reopened(n) {
-		for _, c := range n.children {
-			if r.nodes[c].Spec.HookOf == 0 {
-				push(c)
-			}
+	goesOn := !whole && reopens(n)
+	for _, c := range n.children {
+		k := r.nodes[c]
+		switch {
+		case n.Spec.Kind == KindRetry || k.Spec.HookOf != 0:
+		case !goesOn:
+			push(c, true)
+		case k.Status == Failed || k.Status == Cancelled || k.Status == Omitted && r.cutOff(k):
+			push(c, false)
 		}
 	}
 	if p := n.Spec.Parent; p != NoParent && r.nodes[p].Status == Omitted {
-		push(p)
+		push(p, false)
 	}
 	for p := n.Spec.Parent; p != NoParent && !climbed[p]; p = r.nodes[p].Spec.Parent {
 		climbed[p] = true
 		for _, d := range r.nodes[p].dependents {
-			push(d)
+			push(d, true)
 		}
 	}
 }
 
-// reopened reports whether a group goes on where it stopped: what completed in it is kept.
-func reopened(n *Node) bool {
+// reopens reports whether a group goes on where it stopped: what completed in it is kept.
+func reopens(n *Node) bool {
 	return n.Spec.Kind.Group() && n.Expanded && n.Started > 0 && (n.Status == Failed || n.Status == Cancelled)
 }
 
@@ -170,7 +190,7 @@ func (r *Run) retry(e RetryTask) error {
 	r.reopenTask()
 	var tries []int32
 	for _, i := range order {
-		if r.reset(i, e.Who) {
+		if r.reset(i, set[i], e.Who) {
 			tries = append(tries, i)
 		}
 		r.reopenAround(i, e.Who)
@@ -206,7 +226,7 @@ func (r *Run) reopenTask() {
 
 // reset makes one node as if it had not run, but for the number of its attempts. It reports whether the node is a
 // KindRetry group that needs another try.
-func (r *Run) reset(i int32, who string) bool {
+func (r *Run) reset(i int32, whole bool, who string) bool {
 	n := r.nodes[i]
 	if !n.Status.Terminal() {
 		if n.Ready { // it has to wait again for what it depends on
@@ -215,7 +235,7 @@ func (r *Run) reset(i int32, who string) bool {
 		}
 		return false
 	}
-	if reopened(n) {
+	if !whole && reopens(n) {
 		r.reopen(i, who)
 		return n.Spec.Kind == KindRetry
 	}
@@ -275,8 +295,7 @@ func (r *Run) busy(i int32) bool {
 func (r *Run) resetTree(i int32, who string) {
 	n := r.nodes[i]
 	if n.Status.Terminal() {
-		n.Started = 0 // so that a group is not merely reopened
-		r.reset(i, who)
+		r.reset(i, true, who)
 	}
 	for _, c := range n.children {
 		r.resetTree(c, who)

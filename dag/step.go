@@ -172,11 +172,8 @@ func (r *Run) settle(i int32) {
 func (r *Run) rootEnded(i int32) {
 	if i == 0 && r.task.OnExit && (r.task.Stop == nil || r.task.Stop.Handlers) {
 		r.runExitHandler()
-		if e := r.task.ExitNode; e != 0 && !r.nodes[e].settled {
-			return
-		}
 	}
-	if r.nodes[0].settled {
+	if e := r.task.ExitNode; r.nodes[0].settled && (e == 0 || r.nodes[e].settled) {
 		r.conclude()
 	}
 }
