@@ -39,8 +39,11 @@ type Diagnostic struct {
 // String is the diagnostic in one line: file:line:column: severity: field: message (hint).
 func (d Diagnostic) String() string {
 	var b strings.Builder
-	if d.File != "" || d.Line > 0 {
+	switch {
+	case d.Line > 0:
 		fmt.Fprintf(&b, "%s:%d:%d: ", d.File, d.Line, d.Column)
+	case d.File != "":
+		b.WriteString(d.File + ": ")
 	}
 	b.WriteString(string(d.Severity) + ": ")
 	if d.Field != "" {

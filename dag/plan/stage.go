@@ -1,0 +1,218 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	wfv1 "github.com/argoproj/argo-workflows/v3/pkg/apis/workflow/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/clic-orchestrator/clic/dag"
+	"github.com/clic-orchestrator/clic/dag/plan/expr"
+)
+
+// Stage implements dag.Program.
+func (p *program) Stage(run *dag.Run, node int32) (*dag.StageSpec, error) {
+	n := run.Node(node)
+	if n.Spec.Kind != dag.KindStage {
+		return nil, fmt.Errorf("node %q is a %s, which has no program", n.Spec.ID, n.Spec.Kind)
+	}
+	if p.clic != nil {
+		return p.clic.stage(p, n), nil
+	}
+	r, ok := parseRef(n.Spec.Call)
+	if !ok {
+		return nil, fmt.Errorf("stage %q belongs to no call of the plan", n.Spec.ID)
+	}
+	k, h, t, ok := p.set.find(r)
+	if !ok {
+		return nil, fmt.Errorf("stage %q: the plan has no call %q", n.Spec.ID, n.Spec.Call)
+	}
+	if h != nil {
+		k = nil
+	}
+	sc := &scope{p: p, run: run, tmpl: t, instance: -1, inputs: n.Spec.Inputs, own: -1, stage: node}
+	s := &dag.StageSpec{
+		StageID: n.Spec.ID, Task: p.task, Template: n.Spec.Template, Platform: n.Spec.Platform, Inputs: n.Spec.Inputs,
+		CaptureResult: t.src.Script != nil || k != nil && k.resultUsed,
+	}
+	f := &filling{sc: sc}
+	f.program(s, t)
+	f.outputs(s, t)
+	policyOf(s, n.Spec.Policy)
+	s.TemplateJSON = f.template(p, t)
+	if f.err != nil {
+		return nil, fmt.Errorf("stage %q: %w", n.Spec.ID, f.err)
+	}
+	return s, nil
+}
+
+// filling substitutes the strings of a template, and keeps the first error.
+type filling struct {
+	sc  *scope
+	err error
+}
+
+func (f *filling) text(s string) string {
+	v, err := expr.Substitute(s, f.sc, expr.Options{AllowUnresolved: true})
+	if err != nil && f.err == nil {
+		f.err = err
+	}
+	return v
+}
+
+func (f *filling) texts(list []string) []string {
+	var out []string
+	for _, s := range list {
+		out = append(out, f.text(s))
+	}
+	return out
+}
+
+// program fills in what is run.
+func (f *filling) program(s *dag.StageSpec, t *template) {
+	c := t.src.Container
+	if t.src.Script != nil {
+		c = &t.src.Script.Container
+		s.Script = f.text(t.src.Script.Source)
+	}
+	s.Image, s.WorkDir = f.text(c.Image), f.text(c.WorkingDir)
+	s.Env = envOf(c.Env, f.text)
+	resourcesOf(s, c.Resources)
+	if t.clicArg != "" {
+		s.Form, s.Shell = dag.FormCLIC, true
+		s.Args = []string{f.sc.inputs[t.clicArg]}
+		return
+	}
+	s.Command, s.Args = f.texts(c.Command), f.texts(c.Args)
+}
+
+func (f *filling) outputs(s *dag.StageSpec, t *template) {
+	for i := range t.outputs {
+		o := &t.outputs[i]
+		file := dag.OutputFile{Name: o.name, Path: f.text(o.path.raw), GlobalName: f.text(o.global)}
+		if o.fallback != nil {
+			v := f.text(o.fallback.raw)
+			file.Default = &v
+		}
+		s.OutputFiles = append(s.OutputFiles, file)
+	}
+}
+
+// template is the whole template, substituted, in JSON.
+func (f *filling) template(p *program, t *template) []byte {
+	b := p.templateJSON(t.src)
+	if !containsTag(string(b)) {
+		return b
+	}
+	out, err := expr.SubstituteJSON(b, f.sc, expr.Options{AllowUnresolved: true})
+	if err != nil && f.err == nil {
+		f.err = err
+	}
+	return out
+}
+
+// envOf translates environment variables.
+func envOf(list []corev1.EnvVar, fill func(string) string) []dag.EnvVar {
+	var env []dag.EnvVar
+	for _, e := range list {
+		v := dag.EnvVar{Name: fill(e.Name), Value: fill(e.Value)}
+		if from := e.ValueFrom; from != nil {
+			if s := from.SecretKeyRef; s != nil {
+				v.SecretName, v.SecretKey, v.Optional = fill(s.Name), fill(s.Key), s.Optional != nil && *s.Optional
+			}
+			if c := from.ConfigMapKeyRef; c != nil {
+				v.ConfigMap, v.ConfigKey, v.Optional = fill(c.Name), fill(c.Key), c.Optional != nil && *c.Optional
+			}
+		}
+		env = append(env, v)
+	}
+	return env
+}
+
+// resourcesOf translates requests and limits.
+func resourcesOf(s *dag.StageSpec, r corev1.ResourceRequirements) {
+	s.CPURequest, s.MemoryRequest = r.Requests.Cpu().MilliValue(), r.Requests.Memory().Value()
+	s.CPULimit, s.MemoryLimit = r.Limits.Cpu().MilliValue(), r.Limits.Memory().Value()
+}
+
+func policyOf(s *dag.StageSpec, p *dag.Policy) {
+	if p != nil {
+		s.Timeout, s.Grace = p.Timeout, p.Grace
+	}
+}
+
+// templateJSON is a template in JSON, with what the plan says of all pods put under it.
+func (p *program) templateJSON(t *wfv1.Template) []byte {
+	spec := &p.wf.Spec
+	full := programOf(t)
+	full.Inputs, full.Outputs = t.Inputs, t.Outputs
+	have := map[string]bool{}
+	for _, v := range full.Volumes {
+		have[v.Name] = true
+	}
+	full.Volumes = append([]corev1.Volume(nil), full.Volumes...)
+	for _, v := range spec.Volumes {
+		if !have[v.Name] {
+			full.Volumes = append(full.Volumes, v)
+		}
+	}
+	orElse(&full.ServiceAccountName, spec.ServiceAccountName)
+	orElse(&full.SchedulerName, spec.SchedulerName)
+	orElse(&full.PriorityClassName, spec.PodPriorityClassName)
+	orElse(&full.PodSpecPatch, spec.PodSpecPatch)
+	if full.NodeSelector == nil {
+		full.NodeSelector = spec.NodeSelector
+	}
+	if full.Affinity == nil {
+		full.Affinity = spec.Affinity
+	}
+	if full.Tolerations == nil {
+		full.Tolerations = spec.Tolerations
+	}
+	if full.HostAliases == nil {
+		full.HostAliases = spec.HostAliases
+	}
+	if full.SecurityContext == nil {
+		full.SecurityContext = spec.SecurityContext
+	}
+	if full.AutomountServiceAccountToken == nil {
+		full.AutomountServiceAccountToken = spec.AutomountServiceAccountToken
+	}
+	b, err := json.Marshal(&full)
+	if err != nil { // the types were read from JSON
+		return nil
+	}
+	return b
+}
+
+func orElse(s *string, other string) {
+	if *s == "" {
+		*s = other
+	}
+}
+
+func itoa(n int32) string { return strconv.Itoa(int(n)) }
+
+// clicTemplates works out what the stages of each template share.
+func (p *program) clicTemplates() {
+	for _, t := range p.clic.templates {
+		compiled := &template{name: t.Name, src: t, kind: dag.KindStage, platform: platformOf(p.wf, t), clicArg: "yes"}
+		var policy *dag.Policy
+		if t.Container != nil {
+			policy, _ = p.policy(compiled, nil, &scope{p: p, instance: -1, own: -1, stage: -1}) // checked by Parse
+		}
+		p.clicPolicies = append(p.clicPolicies, policy)
+		p.clicPlatforms = append(p.clicPlatforms, compiled.platform)
+		p.clicCancels = append(p.clicCancels, annotation(p.wf, t, annotationPrepared) == "cancel")
+	}
+}
+
+// template is the template of a stage.
+func (c *clicPlan) template(n *dag.Node) *wfv1.Template {
+	if i := int(n.Index) - 1; i >= 0 && i < len(c.tasks) {
+		return c.templates[c.tasks[i].template]
+	}
+	return nil
+}

@@ -1,0 +1,236 @@
+package local
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/clic-orchestrator/clic/executors/local/nursery"
+)
+
+// piece is a part of a log as people read it: bytes of a file, or a text that stands for bytes that were dropped.
+type piece struct {
+	file     string
+	from, to int64 // in the file
+	text     string
+}
+
+func (p piece) size() int64 {
+	if p.text != "" {
+		return int64(len(p.text))
+	}
+	return p.to - p.from
+}
+
+// cut is the part of a piece from byte a to byte b.
+func (p piece) cut(a, b int64) piece {
+	if p.text != "" {
+		p.text = p.text[a:b]
+		return p
+	}
+	p.from, p.to = p.from+a, p.from+b
+	return p
+}
+
+func sizeOf(view []piece) (n int64) {
+	for _, p := range view {
+		n += p.size()
+	}
+	return n
+}
+
+// slice is the part of a view from byte a to byte b.
+func slice(view []piece, a, b int64) []piece {
+	var out []piece
+	at := int64(0)
+	for _, p := range view {
+		n := p.size()
+		from, to := max(a-at, 0), min(b-at, n)
+		if from < to {
+			out = append(out, p.cut(from, to))
+		}
+		at += n
+	}
+	return out
+}
+
+// position is how far a reader is in each stream, in bytes that the program wrote, and how many turns are behind it.
+type position struct {
+	at    [2]int64
+	turns int
+	// gap counts bytes behind at that were dropped and are not remarked on yet.
+	gap [2]int64
+}
+
+// look gives what is there behind pos, and the position behind that. want chooses the streams.
+func look(dir string, want [2]bool, pos position) ([]piece, position, error) {
+	// The sizes first: a turn is written before the bytes that follow it, so all turns up to these sizes are then there.
+	var segs [2][]nursery.Segment
+	for s := range segs {
+		if !want[s] {
+			continue
+		}
+		var err error
+		if segs[s], err = nursery.Segments(dir, nursery.Stream(s)); err != nil {
+			return nil, pos, err
+		}
+	}
+	var turns []nursery.Turn
+	if want[0] && want[1] {
+		var err error
+		if turns, err = nursery.Order(dir); err != nil {
+			return nil, pos, err
+		}
+	}
+	var view []piece
+	advance := func(s nursery.Stream, to int64) {
+		if to > pos.at[s] {
+			view = append(view, pos.upTo(s, segs[s], to)...)
+		}
+	}
+	end := func(s nursery.Stream) int64 {
+		if n := len(segs[s]); n > 0 {
+			return segs[s][n-1].Start + segs[s][n-1].Size
+		}
+		return 0
+	}
+	for pos.turns < len(turns) {
+		t := turns[pos.turns]
+		if t.At > end(t.From) {
+			break // its bytes came after the look at the sizes
+		}
+		advance(t.From, t.At)
+		pos.turns++
+	}
+	last := nursery.Stdout
+	switch {
+	case pos.turns < len(turns): // on the way to the next turn
+		last = turns[pos.turns].From
+	case pos.turns > 0: // behind the last turn the other stream goes on
+		last = 1 - turns[pos.turns-1].From
+	case end(nursery.Stdout) == 0: // no turn, so there is one stream
+		last = nursery.Stderr
+	}
+	advance(last, end(last))
+	if pos.turns == len(turns) { // no turns are noted any more: there is no order to keep
+		advance(1-last, end(1-last))
+	}
+	return view, pos, nil
+}
+
+// upTo gives the bytes of a stream up to a position, with a remark in place of what was dropped, and moves there.
+func (p *position) upTo(s nursery.Stream, segs []nursery.Segment, to int64) []piece {
+	var view []piece
+	from := p.at[s]
+	for _, seg := range segs {
+		if seg.Start+seg.Size <= from {
+			continue
+		}
+		if seg.Start >= to {
+			break
+		}
+		if p.gap[s] += max(0, seg.Start-from); p.gap[s] > 0 {
+			view = append(view, piece{text: dropped(p.gap[s])})
+			p.gap[s], from = 0, max(from, seg.Start)
+		}
+		n := min(to, seg.Start+seg.Size) - from
+		view = append(view, piece{file: seg.File, from: from - seg.Start, to: from - seg.Start + n})
+		from += n
+	}
+	p.gap[s] += to - from
+	p.at[s] = to
+	return view
+}
+
+func dropped(n int64) string { return fmt.Sprintf("\n[%d bytes were dropped here]\n", n) }
+
+// viewReader reads the pieces of a view.
+type viewReader struct {
+	view []piece
+	f    *os.File
+	name string
+}
+
+// Read gives io.EOF at the end of the view. A file that was rotated away meanwhile is left out.
+func (r *viewReader) Read(b []byte) (int, error) {
+	for len(r.view) > 0 {
+		p := &r.view[0]
+		if p.size() == 0 {
+			r.view = r.view[1:]
+			continue
+		}
+		if p.text != "" {
+			n := copy(b, p.text)
+			if p.text = p.text[n:]; p.text == "" {
+				r.view = r.view[1:]
+			}
+			return n, nil
+		}
+		n, err := r.readFile(p, b)
+		if n > 0 {
+			return n, nil
+		}
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, fs.ErrNotExist) {
+			return 0, err
+		}
+		r.view = r.view[1:]
+	}
+	return 0, io.EOF
+}
+
+func (r *viewReader) readFile(p *piece, b []byte) (int, error) {
+	if r.f == nil || r.name != p.file {
+		r.Close()
+		f, err := os.Open(p.file)
+		if err != nil {
+			return 0, err
+		}
+		r.f, r.name = f, p.file
+	}
+	if int64(len(b)) > p.size() {
+		b = b[:p.size()]
+	}
+	n, err := r.f.ReadAt(b, p.from)
+	p.from += int64(n)
+	return n, err
+}
+
+// Close lets go of the open file.
+func (r *viewReader) Close() {
+	if r.f != nil {
+		_ = r.f.Close()
+		r.f = nil
+	}
+}
+
+// lastLines is where the last n lines of a view begin. A line end at the very end does not begin another line.
+func lastLines(view []piece, n int) (int64, error) {
+	const block = 64 << 10
+	size := sizeOf(view)
+	for end := size; end > 0; {
+		start := max(0, end-block)
+		r := &viewReader{view: slice(view, start, end)}
+		b, err := io.ReadAll(r)
+		r.Close()
+		if err != nil {
+			return 0, err
+		}
+		for i := len(b); i > 0; {
+			i = bytes.LastIndexByte(b[:i], '\n')
+			if i < 0 {
+				break
+			}
+			if start+int64(i) == size-1 {
+				continue
+			}
+			if n--; n == 0 {
+				return start + int64(i) + 1, nil
+			}
+		}
+		end = start
+	}
+	return 0, nil
+}

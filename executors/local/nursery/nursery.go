@@ -1,0 +1,195 @@
+package nursery
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// nursery is the running process's state.
+type nursery struct {
+	data     string
+	boot     string
+	log      *slog.Logger
+	listener net.Listener
+
+	// mu is also held while a process is forked, so that the reaper never meets a child that is not in byPID yet.
+	mu       sync.Mutex
+	attempts map[string]*attempt // by id: what lives, or is being looked up
+	byPID    map[int]*attempt
+	conns    map[*conn]struct{}
+	pending  int // requests that are being served
+	epoch    uint64
+	trashed  int
+	spares   []string
+	spared   int
+	// held says which attempt writes an output file, and line who waits for one of them, in order.
+	held     map[string]*attempt
+	line     []*attempt
+	quitting bool
+
+	// children wakes the reaper when there is something to wait for.
+	children chan struct{}
+	quit     chan struct{}
+	work     sync.WaitGroup // attempts and connections
+	buffers  sync.Pool
+	// launches bounds how many launches are worked on at once: more only fight for the same locks.
+	launches chan struct{}
+}
+
+func newNursery(data string, logger *slog.Logger) *nursery {
+	return &nursery{
+		data: data, boot: bootID(), log: logger,
+		attempts: map[string]*attempt{}, byPID: map[int]*attempt{}, held: map[string]*attempt{}, conns: map[*conn]struct{}{},
+		children: make(chan struct{}, 1), quit: make(chan struct{}),
+		buffers:  sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }},
+		launches: make(chan struct{}, 16),
+	}
+}
+
+// inherit reads what an earlier nursery left.
+func (n *nursery) inherit() {
+	for _, dir := range []string{"attempts", "spare", "trash"} {
+		if err := os.MkdirAll(filepath.Join(n.data, dir), 0o700); err != nil {
+			n.log.Error("cannot make a directory", "error", err)
+		}
+	}
+	if b, err := os.ReadFile("epoch"); err == nil {
+		if n.epoch, err = strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64); err != nil {
+			n.log.Error("cannot understand the file epoch", "error", err)
+		}
+	}
+	n.emptyTrash()
+	n.findSpares()
+	n.adoptAll()
+}
+
+// run serves until nobody is connected and nothing is left to watch.
+func (n *nursery) run() {
+	go n.reap() // ends with the process: it blocks in the kernel, and there is nothing to clean up
+	n.work.Go(n.accept)
+	// The master that started this one connects within moments. If it dies before it does, nobody may ever come.
+	first := time.AfterFunc(10*time.Second, func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.endIfIdle()
+	})
+	defer first.Stop()
+	<-n.quit
+	_ = n.listener.Close()
+	n.work.Wait()
+}
+
+func (n *nursery) accept() {
+	for {
+		c, err := n.listener.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			n.log.Error("cannot accept", "error", err)
+			select {
+			case <-time.After(50 * time.Millisecond): // out of descriptors, most likely
+				continue
+			case <-n.quit:
+				return
+			}
+		}
+		n.mu.Lock()
+		if n.quitting {
+			n.mu.Unlock()
+			_ = c.Close()
+			return
+		}
+		cn := &conn{n: n, c: c, wake: make(chan struct{}, 1), gone: make(chan struct{})}
+		n.conns[cn] = struct{}{}
+		n.mu.Unlock()
+		n.work.Go(cn.read)
+		n.work.Go(cn.write)
+	}
+}
+
+// endIfIdle ends the nursery if nothing needs it. n.mu is held.
+func (n *nursery) endIfIdle() {
+	if n.quitting || n.pending > 0 || len(n.conns) > 0 || len(n.attempts) > 0 {
+		return
+	}
+	n.quitting = true
+	close(n.quit)
+}
+
+// seeEpoch reports whether the epoch is in force, and remembers the highest. n.mu is held.
+func (n *nursery) seeEpoch(epoch uint64) bool {
+	if epoch < n.epoch {
+		return false
+	}
+	if epoch > n.epoch {
+		n.epoch = epoch
+		err := os.WriteFile("epoch.new", []byte(strconv.FormatUint(epoch, 10)+"\n"), 0o600)
+		if err == nil {
+			err = os.Rename("epoch.new", "epoch")
+		}
+		if err != nil {
+			n.log.Error("cannot write down the epoch", "error", err)
+		}
+	}
+	return true
+}
+
+// forget drops the directories of attempts that have ended.
+func (n *nursery) forget(ids []string) {
+	for _, id := range ids {
+		n.mu.Lock()
+		_, live := n.attempts[id]
+		n.trashed++
+		name := filepath.Join("trash", strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(n.trashed))
+		var err error
+		if !live {
+			// Moved away at once, under the lock, so that a launch of the same id meets all of it or nothing.
+			err = os.Rename(filepath.Join("attempts", dirName(id)), name)
+		}
+		n.mu.Unlock()
+		if live || errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = removeAll(name)
+		}
+		if err != nil {
+			n.log.Error("cannot remove an attempt's directory", "attempt", id, "error", err)
+		}
+	}
+}
+
+func (n *nursery) emptyTrash() {
+	entries, err := os.ReadDir("trash")
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if err := removeAll(filepath.Join("trash", e.Name())); err != nil {
+			n.log.Error("cannot empty the trash", "error", err)
+		}
+	}
+}
+
+// removeAll is os.RemoveAll for trees with directories that their owner may not write to, such as Go's module cache.
+func removeAll(root string) error {
+	if err := os.RemoveAll(root); err == nil {
+		return nil
+	}
+	err := filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			return os.Chmod(name, 0o700) //nolint:gosec // a directory needs its x bit
+		}
+		return nil
+	})
+	return errors.Join(err, os.RemoveAll(root))
+}

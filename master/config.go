@@ -1,0 +1,284 @@
+package master
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/clic-orchestrator/clic/dag"
+	"github.com/clic-orchestrator/clic/executors/local"
+	"github.com/clic-orchestrator/clic/master/engine"
+	"github.com/clic-orchestrator/clic/master/rpc"
+)
+
+// DefaultListen is where a master listens unless told: on this machine only, because nobody is asked who they are.
+const DefaultListen = "127.0.0.1:7777"
+
+// AnyPlatform is the key in Config.Executors that stands for all platforms that are not named.
+const AnyPlatform = "*"
+
+// Config is everything that a master can be told. The zero value of every field but DataDir has a default, which
+// WithDefaults fills in. The names in a configuration file stand in brackets.
+type Config struct {
+	// Listen is the HOST:PORT of the Thrift services [listen]. Port 0 takes any free one.
+	Listen string
+	// NoListen serves no clients at all; the engine is used in the process.
+	NoListen bool
+	// Advertise is the HOST or HOST:PORT that stage programs are told to call back [advertise]. The default is where the
+	// master listens.
+	Advertise string
+	// DataDir holds the store and what the executors keep [data-dir].
+	DataDir string
+	// Store is where the state is kept [store]: "" or bolt:///DIRECTORY. "" is the data directory.
+	Store string
+	// Executors says which executor runs the stages of a platform [executors]; AnyPlatform stands for all others.
+	Executors map[string]string
+	// Slots bound what runs at once [slots]. The default bounds the local executor by the number of processors.
+	Slots engine.Slots
+	// Callbacks says per platform what stages of the CLIC form have to report [callbacks].
+	Callbacks map[string]dag.Callbacks
+	// PlanDirs are the directories below which plans are read that clients name by path [plan-dirs]; ResultDirs those of
+	// results that are shown [result-dirs]. Empty allows none.
+	PlanDirs, ResultDirs []string
+	// Retain is how long a task is kept after its end [retain].
+	Retain time.Duration
+	// Limits bound the clients, PlanLimits what plans may become [limits].
+	Limits     rpc.Limits
+	PlanLimits dag.Limits
+	// Local is about the local executor [local]; DataDir and Logger of it are set by New.
+	Local local.Config
+	// TimeZone is the zone of the times that the old calls give [time-zone], such as Asia/Shanghai. The default is the
+	// machine's own.
+	TimeZone string
+	// StopTimeout is how long calls that are under way may go on when the master stops [stop-timeout].
+	StopTimeout time.Duration
+
+	// LogFormat is text or json, LogLevel debug, info, warn or error [log]. They are for the program that makes the Logger.
+	LogFormat, LogLevel string
+	// Logger takes the log. Default: nothing is logged.
+	Logger *slog.Logger
+	// Version is what the master says of itself.
+	Version string
+	// Notes are remarks on the configuration itself, such as settings that are read and not used.
+	Notes []string
+}
+
+// WithDefaults is a copy in which every field that was not set has its default.
+func (c Config) WithDefaults() Config {
+	if c.Listen == "" {
+		c.Listen = DefaultListen
+	}
+	if c.Executors == nil {
+		c.Executors = map[string]string{}
+	}
+	if _, ok := c.Executors[AnyPlatform]; !ok {
+		all := map[string]string{AnyPlatform: executorLocal}
+		for platform, name := range c.Executors {
+			all[platform] = name
+		}
+		c.Executors = all
+	}
+	if c.Slots.Global == 0 && len(c.Slots.Executor) == 0 {
+		c.Slots.Executor = map[string]int{executorLocal: max(4, 2*runtime.NumCPU())}
+	}
+	if c.Retain == 0 {
+		c.Retain = 30 * 24 * time.Hour
+	}
+	c.Limits = c.Limits.WithDefaults()
+	if c.PlanLimits.Nodes == 0 {
+		c.PlanLimits.Nodes = dag.DefaultLimits.Nodes
+	}
+	if c.PlanLimits.Depth == 0 {
+		c.PlanLimits.Depth = dag.DefaultLimits.Depth
+	}
+	if c.StopTimeout == 0 {
+		c.StopTimeout = 20 * time.Second
+	}
+	if c.LogFormat == "" {
+		c.LogFormat = "text"
+	}
+	if c.LogLevel == "" {
+		c.LogLevel = "info"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Version == "" {
+		c.Version = "unknown"
+	}
+	return c
+}
+
+// Validate says everything that is wrong with a configuration that has its defaults.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.DataDir == "" {
+		bad("data-dir is not set")
+	}
+	if _, _, err := splitAddress(c.Listen); err != nil && !c.NoListen {
+		bad("listen: %w", err)
+	}
+	if c.Advertise != "" {
+		if _, _, err := c.callback(nil); err != nil {
+			bad("advertise: %w", err)
+		}
+	}
+	if _, err := c.storeDir(); err != nil {
+		bad("store: %w", err)
+	}
+	for platform, name := range c.Executors {
+		if name != executorLocal {
+			bad("executors: platform %q is to be run by %q, but this version has %q only", platform, name, executorLocal)
+		}
+	}
+	for name := range c.Slots.Executor {
+		if name != executorLocal {
+			bad("slots: there is no executor %q, only %q", name, executorLocal)
+		}
+	}
+	for what, n := range c.numbers() {
+		if n < 0 {
+			bad("%s must not be negative, but is %d", what, n)
+		}
+	}
+	if err := c.Limits.Validate(); err != nil {
+		bad("limits: %w", err)
+	}
+	if _, err := c.location(); err != nil {
+		bad("time-zone: %w", err)
+	}
+	for _, dir := range append(append([]string(nil), c.PlanDirs...), c.ResultDirs...) {
+		if !filepath.IsAbs(dir) {
+			bad("directory %q is not absolute", dir)
+		}
+	}
+	if _, err := c.level(); err != nil {
+		bad("log: %w", err)
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		bad("log: unknown format %q (text or json)", c.LogFormat)
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) numbers() map[string]int64 {
+	n := map[string]int64{
+		"slots.global": int64(c.Slots.Global), "slots.task": int64(c.Slots.Task),
+		"retain": int64(c.Retain), "stop-timeout": int64(c.StopTimeout),
+		"limits.plan-nodes": int64(c.PlanLimits.Nodes), "limits.plan-depth": int64(c.PlanLimits.Depth),
+	}
+	for name, v := range c.Slots.Executor {
+		n["slots.executor."+name] = int64(v)
+	}
+	for name, v := range c.Slots.Platform {
+		n["slots.platform."+name] = int64(v)
+	}
+	return n
+}
+
+// executorLocal is the name of the executor that runs processes of this machine.
+const executorLocal = "local"
+
+// route says which executor runs a platform's stages.
+func (c Config) route(platform string) string {
+	if name, ok := c.Executors[platform]; ok {
+		return name
+	}
+	return c.Executors[AnyPlatform]
+}
+
+// storeDir is the directory of the store's file.
+func (c Config) storeDir() (string, error) {
+	if c.Store == "" {
+		return c.DataDir, nil
+	}
+	u, err := url.Parse(c.Store)
+	if err != nil {
+		return "", fmt.Errorf("cannot read the URL: %w", err)
+	}
+	switch u.Scheme {
+	case "bolt":
+		if u.Host != "" || !filepath.IsAbs(u.Path) || u.Path == "/" {
+			return "", fmt.Errorf("%q names no directory; write bolt:///DIRECTORY, with three slashes", c.Store)
+		}
+		return filepath.Clean(u.Path), nil
+	case "redis", "rediss":
+		// Without the URL, which may hold a password.
+		return "", errors.New("Redis is not supported by this version; leave it out to keep the state in the data directory")
+	}
+	return "", fmt.Errorf("unknown kind of store %q; write bolt:///DIRECTORY", u.Scheme)
+}
+
+// storeName is the store as people are told of it.
+func (c Config) storeName() string {
+	dir, _ := c.storeDir()
+	return (&url.URL{Scheme: "bolt", Path: dir}).String()
+}
+
+// callback is where stage programs are told to call back: Advertise, or where the master listens.
+func (c Config) callback(addr net.Addr) (host string, port int, err error) {
+	if addr != nil {
+		host, port, err = splitAddress(addr.String())
+		if err != nil {
+			return "", 0, err
+		}
+		if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+			// All interfaces: programs of this machine reach it on this one.
+			host = "127.0.0.1"
+		}
+	}
+	switch {
+	case c.Advertise == "":
+		return host, port, nil
+	case !strings.Contains(c.Advertise, ":") || net.ParseIP(c.Advertise) != nil:
+		return c.Advertise, port, nil
+	}
+	return splitAddress(c.Advertise)
+}
+
+func splitAddress(s string) (host string, port int, err error) {
+	host, p, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", 0, fmt.Errorf("%q is not HOST:PORT", s)
+	}
+	port, err = strconv.Atoi(p)
+	if err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("%q is not a port (0 to 65535)", p)
+	}
+	return host, port, nil
+}
+
+// location is the zone of the old calls' times.
+func (c Config) location() (*time.Location, error) {
+	if c.TimeZone == "" {
+		return time.Local, nil
+	}
+	return time.LoadLocation(c.TimeZone)
+}
+
+func (c Config) level() (slog.Level, error) {
+	var l slog.Level
+	err := l.UnmarshalText([]byte(c.LogLevel))
+	if err != nil {
+		return 0, fmt.Errorf("unknown level %q (debug, info, warn or error)", c.LogLevel)
+	}
+	return l, nil
+}
+
+// Loopback reports whether only programs of this machine can reach the master.
+func (c Config) Loopback() bool {
+	host, _, err := splitAddress(c.Listen)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return c.NoListen || host == "localhost" || ip != nil && ip.IsLoopback()
+}

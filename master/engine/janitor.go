@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/clic-orchestrator/clic/dag"
+	"github.com/clic-orchestrator/clic/master/store"
+)
+
+// expiring notes that a task may be deleted at a time, so that the janitor looks only when there is something to find.
+func (e *Engine) expiring(at dag.Time) {
+	for {
+		old := e.expiry.Load()
+		if old != 0 && old <= int64(at) || e.expiry.CompareAndSwap(old, int64(at)) {
+			return
+		}
+	}
+}
+
+// expiryMargin is how long a task is kept beyond its time, so that a retry that was accepted in the last moment is
+// committed before anybody deletes the task.
+func (e *Engine) expiryMargin() dag.Duration {
+	return dag.Duration((e.cfg.CommitPatience + e.cfg.BackoffCap).Milliseconds())
+}
+
+// janitor deletes ended tasks whose time has come.
+func (e *Engine) janitor(ctx context.Context) {
+	e.expiring(1) // look once, after the start
+	tick := time.NewTicker(e.cfg.JanitorPeriod)
+	defer tick.Stop()
+	for {
+		due := e.now() - dag.Time(e.expiryMargin())
+		if at := e.expiry.Load(); at != 0 && dag.Time(at) <= due {
+			e.expiry.Store(0)
+			if err := e.sweep(ctx, due); err != nil {
+				e.expiring(dag.Time(at))
+				if ctx.Err() == nil && e.lostLead() == nil {
+					e.log.Warn("cannot delete old tasks now", "error", err)
+				}
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-e.quit:
+			return
+		case <-e.lost:
+			return
+		}
+	}
+}
+
+// sweep deletes what may go by due: first the executors forget the attempts, then the store the tasks, so that nothing is
+// left behind by a crash in between.
+func (e *Engine) sweep(ctx context.Context, due dag.Time) error {
+	q := store.Query{Statuses: []dag.TaskStatus{dag.TaskCompleted, dag.TaskFailed, dag.TaskCancelled}, Limit: 1000}
+	found := false
+	for {
+		page, err := e.cfg.Store.List(ctx, q)
+		if err != nil {
+			return err
+		}
+		for i := range page.Headers {
+			h := &page.Headers[i]
+			if h.Expires == 0 || h.Expires > due {
+				if h.Expires > 0 {
+					e.expiring(h.Expires)
+				}
+				continue
+			}
+			found = true
+			attempts, err := e.attemptsOf(ctx, h.Task)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+			e.forget(ctx, attempts)
+		}
+		if q.Cursor = page.Next; q.Cursor == "" {
+			break
+		}
+	}
+	for found {
+		names, err := e.cfg.Store.Expire(ctx, e.epoch.Load(), due, 1000)
+		if errors.Is(err, store.ErrFenced) {
+			e.fence(err)
+		}
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			e.finished.forget(name)
+			e.topics.publish(name)
+		}
+		e.count.expired.Add(uint64(len(names)))
+		found = len(names) == 1000
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/clic-orchestrator/clic/dag"
+)
+
+// maxInputs bounds what a shard takes into one batch, and what waits for it: beyond that callers wait in line.
+const maxInputs = 4096
+
+// run is the goroutine around a shard. It ends when stop is closed and everything that was queued has been dealt with.
+func (s *shard) run(stop <-chan struct{}) {
+	defer close(s.exited)
+	alarm := time.NewTimer(time.Hour)
+	defer alarm.Stop()
+	var in []input
+	for {
+		in = s.collect(in[:0])
+		if len(in) == 0 && !s.urgent() {
+			select {
+			case <-stop:
+				if in = s.collect(in[:0]); len(in) == 0 {
+					s.refuseWaiting()
+					return
+				}
+			default:
+				if !s.sleep(stop, alarm) {
+					continue
+				}
+			}
+		}
+		s.cycle(in)
+		clear(in)
+	}
+}
+
+// cycle makes one batch of inputs durable and acts on it.
+func (s *shard) cycle(in []input) {
+	b := s.step(s.e.now(), in)
+	var errs []error
+	if len(b.changes) > 0 {
+		errs = s.e.save(b.changes)
+	}
+	s.e.perform(s, s.finish(s.e.now(), b, errs))
+}
+
+// collect takes what waits for the shard.
+func (s *shard) collect(in []input) []input {
+	in = append(in, s.backlog...)
+	s.backlog = s.backlog[:0]
+	s.mu.Lock()
+	in = append(in, s.inbox...)
+	clear(s.inbox)
+	s.inbox = s.inbox[:0]
+	s.mu.Unlock()
+	for len(in) < maxInputs {
+		select {
+		case x := <-s.incoming:
+			in = append(in, x)
+		default:
+			return in
+		}
+	}
+	return in
+}
+
+// urgent reports whether there is something to do without any input.
+func (s *shard) urgent() bool {
+	if at := s.timers.next(); at != 0 && at <= s.e.now() {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.grants) > 0
+}
+
+// sleep waits for something to do. It gives true where a timer is due.
+func (s *shard) sleep(stop <-chan struct{}, alarm *time.Timer) bool {
+	var due <-chan time.Time
+	if at := s.timers.next(); at != 0 {
+		alarm.Reset(max(0, time.Duration(at-s.e.now())*time.Millisecond))
+		due = alarm.C
+	}
+	select {
+	case x := <-s.incoming:
+		s.post(x)
+	case <-s.wake:
+	case <-due:
+		return true
+	case <-stop:
+	}
+	return false
+}
+
+// refuseWaiting answers those whose task is still being loaded when the engine stops.
+func (s *shard) refuseWaiting() {
+	for _, l := range s.loading {
+		for _, x := range l.waiting {
+			x.done(nil, dag.Delta{}, ErrStopping)
+		}
+	}
+}
+
+// post leaves an input of the engine's own, which never has to wait.
+func (s *shard) post(x input) {
+	s.mu.Lock()
+	s.inbox = append(s.inbox, x)
+	s.mu.Unlock()
+	s.signal()
+}
+
+func (s *shard) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// send leaves an input from outside, and waits while the shard has too many.
+func (s *shard) send(ctx context.Context, x input) error {
+	select {
+	case <-s.e.quit:
+		return s.e.stopped()
+	default:
+	}
+	select {
+	case s.incoming <- x:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.e.quit:
+		return s.e.stopped()
+	}
+}
+
+// ask sends an input and waits for its answer.
+func (s *shard) await(ctx context.Context, x input, c call) error {
+	if err := s.send(ctx, x); err != nil {
+		return err
+	}
+	select {
+	case err := <-c.ch:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.exited:
+	}
+	select {
+	case err := <-c.ch:
+		return err
+	default:
+		return s.e.stopped()
+	}
+}
+
+// perform hands effects to those who carry them out.
+func (e *Engine) perform(s *shard, fx effects) {
+	for _, name := range fx.news {
+		e.topics.publish(name)
+	}
+	for i := range fx.launches {
+		l := fx.launches[i]
+		e.workers[l.executor].launch(func(ctx context.Context) {
+			err := e.cfg.Executors[l.executor].Launch(ctx, l.attempt)
+			e.count.launches.Add(1)
+			if err != nil {
+				e.count.launchFailures.Add(1)
+			}
+			s.post(&launched{quiet: l.order, executor: l.executor, node: l.node, attempt: l.attempt.Number, err: err})
+		})
+	}
+	for _, c := range fx.cancels {
+		e.workers[c.executor].cancel(func(ctx context.Context) {
+			err := e.cfg.Executors[c.executor].Cancel(ctx, c.id, c.grace)
+			e.count.cancels.Add(1)
+			s.post(&canceled{quiet: c.order, node: c.node, attempt: c.number, err: err})
+		})
+	}
+	for _, name := range fx.loads {
+		e.loader.launch(func(ctx context.Context) {
+			t, err := e.load(ctx, name)
+			s.post(&loaded{quiet: quiet{name}, run: t, err: err})
+		})
+	}
+}

@@ -1,0 +1,104 @@
+package master
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// presenceFile tells people, and a second master that finds the directory locked, who uses it. It locks nothing itself.
+const presenceFile = "master.json"
+
+// presence is who uses a data directory.
+type presence struct {
+	PID     int       `json:"pid"`
+	Address string    `json:"address,omitempty"`
+	Version string    `json:"version,omitempty"`
+	Started time.Time `json:"started"`
+}
+
+// String is for messages.
+func (p presence) String() string {
+	s := fmt.Sprintf("process %d", p.PID)
+	if p.Address != "" {
+		s += ", listening on " + p.Address
+	}
+	return s
+}
+
+// announce writes who uses the directory.
+func (m *Master) announce(dir string) error {
+	p := presence{PID: os.Getpid(), Version: m.cfg.Version, Started: time.Now()}
+	if a := m.Addr(); a != nil {
+		p.Address = a.String()
+	}
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	if err := replaceFile(filepath.Join(dir, presenceFile), append(b, '\n')); err != nil {
+		return fmt.Errorf("cannot write who uses the data directory: %w", err)
+	}
+	return nil
+}
+
+// withdraw removes what announce wrote. What is left behind after a crash misleads nobody: it is only read by masters that
+// find the directory locked.
+func withdraw(dir string) {
+	_ = os.Remove(filepath.Join(dir, presenceFile))
+}
+
+func readPresence(dir string) (p presence, ok bool) {
+	b, err := os.ReadFile(filepath.Join(dir, presenceFile))
+	if err != nil || json.Unmarshal(b, &p) != nil || p.PID == 0 {
+		return presence{}, false
+	}
+	return p, true
+}
+
+// keyFile holds the secret by which tokens of attempts are made and checked, over restarts.
+const keyFile = "token.key"
+
+// tokenKey reads the secret, or makes it.
+func tokenKey(dir string) ([]byte, error) {
+	const size = 32
+	file := filepath.Join(dir, keyFile)
+	key, err := os.ReadFile(file)
+	if err == nil && len(key) == size {
+		return key, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read the token key: %w", err)
+	}
+	key = make([]byte, size)
+	rand.Read(key) // never fails: see crypto/rand
+	if err := replaceFile(file, key); err != nil {
+		return nil, fmt.Errorf("cannot write the token key: %w", err)
+	}
+	return key, nil
+}
+
+// replaceFile writes a file whole or not at all, readable for its owner only.
+func replaceFile(file string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".tmp-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}

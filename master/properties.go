@@ -1,0 +1,131 @@
+package master
+
+import (
+	"bytes"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// oldSettings are the old master's settings that need more than a field, because they work together.
+type oldSettings struct {
+	host string
+	port int
+	// unused are settings that this version reads and does not use.
+	unused []string
+}
+
+// oldKeys are the old master's keys. They may stand in a YAML file as well.
+func oldKeys() map[string]setting {
+	unused := func(what string) setting {
+		return setting{set: func(l *loader, v value) error {
+			if _, err := scalar(v); err != nil {
+				return err
+			}
+			// The key only: the value may be a password.
+			l.old.unused = append(l.old.unused, v.key+" is not used: "+what)
+			return nil
+		}}
+	}
+	const noRedis = "this version keeps its state in the data directory, not in Redis"
+	const noKube = "this version runs stages on this machine, not on Kubernetes"
+	return map[string]setting{
+		"clic-master-ip":   {set: func(l *loader, v value) error { return text(&l.old.host)(l, v) }},
+		"clic-master-port": {set: func(l *loader, v value) error { return number(&l.old.port)(l, v) }},
+		"task-expire-time": {set: func(l *loader, v value) error {
+			var seconds int
+			if err := number(&seconds)(l, v); err != nil {
+				return err
+			}
+			l.config.Retain = time.Duration(seconds) * time.Second
+			return nil
+		}},
+		"default-namespace-name": unused(noKube),
+		"kube-config-path":       unused(noKube),
+		"redis-url":              unused(noRedis),
+		"redis-port":             unused(noRedis),
+		"redis-password":         unused(noRedis),
+		"task-key-prefix":        unused(noRedis),
+		"stage-key-prefix":       unused(noRedis),
+	}
+}
+
+// finish makes settings of the old ones. The old master listened on all interfaces; ours does so only where the host that
+// stages call back cannot be this machine's loopback.
+func (l *loader) finish() {
+	l.config.Notes = append(l.config.Notes, l.old.unused...)
+	if l.old.host != "" && l.config.Advertise == "" {
+		l.config.Advertise = l.old.host
+	}
+	if l.hasListen || l.old.host == "" && l.old.port == 0 {
+		return
+	}
+	host, port, err := splitAddress(DefaultListen)
+	if err != nil {
+		return
+	}
+	if l.old.port != 0 {
+		port = l.old.port
+	}
+	if ip := net.ParseIP(l.old.host); l.old.host != "" && l.old.host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		host = ""
+	}
+	l.config.Listen = net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+// properties reports whether the file is in the old form: all its lines are key=value, empty or comments, and there is at
+// least one of the first.
+func properties(b []byte) bool {
+	any := false
+	for line := range bytes.Lines(b) {
+		s := strings.TrimSpace(string(line))
+		if s == "" || s[0] == '#' || s[0] == '!' {
+			continue
+		}
+		key, _, ok := strings.Cut(s, "=")
+		if !ok || strings.ContainsAny(strings.TrimSpace(key), ": \t\"'{}[]") {
+			return false
+		}
+		any = true
+	}
+	return any
+}
+
+// loadProperties reads key=value lines.
+func (l *loader) loadProperties(b []byte) {
+	known := settings()
+	seen := make(map[string]bool)
+	n := 0
+	for line := range bytes.Lines(b) {
+		n++
+		s := strings.TrimSpace(string(line))
+		if s == "" || s[0] == '#' || s[0] == '!' {
+			continue
+		}
+		key, val, _ := strings.Cut(s, "=")
+		key, val = strings.TrimSpace(key), strings.TrimSpace(val)
+		if key != "" && seen[key] {
+			l.bad(n, key, "is set twice", "")
+			continue
+		}
+		seen[key] = true
+		one, ok := known[key]
+		switch {
+		case !ok:
+			l.bad(n, key, "unknown setting", suggest(key, known))
+			continue
+		case one.group != nil:
+			l.bad(n, key, "cannot be set in a file of key=value lines", "write the file as YAML")
+			continue
+		case val == "":
+			continue
+		}
+		node := &yaml.Node{Kind: yaml.ScalarNode, Value: val, Line: n}
+		if err := one.set(l, value{node: node, line: n, key: key}); err != nil {
+			l.bad(n, key, err.Error(), "")
+		}
+	}
+}
