@@ -35,6 +35,9 @@ func (r *Run) cancelTask(e Cancel, why string) error {
 	t.Stop = &Stop{At: r.step.now, Who: e.Who, Why: why, Handlers: e.Handlers}
 	r.step.delta.Header = true
 	r.cancelTree(0, why, e.Who)
+	for _, h := range r.nodes[0].hooks { // they stand beside the entry, not in it
+		r.cancelTree(h, why, e.Who)
+	}
 	if x := t.ExitNode; x != 0 && !e.Handlers {
 		r.cancelTree(x, why, e.Who)
 	}
@@ -147,7 +150,11 @@ func (r *Run) tickTask() {
 		r.step.delta.Header = true
 		if t.Stop == nil {
 			t.Stop = &Stop{At: now, Why: "the task ran longer than its deadline", Handlers: true, Timeout: true}
-			r.stopTree(0, IntentFail, NewFailure(FailTimeout, 0, "the task ran longer than its deadline"))
+			late := NewFailure(FailTimeout, 0, "the task ran longer than its deadline")
+			r.stopTree(0, IntentFail, late)
+			for _, h := range r.nodes[0].hooks {
+				r.stopTree(h, IntentFail, late)
+			}
 		}
 	}
 	for {

@@ -10,9 +10,9 @@ func (r *Run) eligible(n *Node) bool {
 	case n.Spec.Parent != NoParent:
 		g := r.nodes[n.Spec.Parent]
 		return g.Status == Running && g.Intent == IntentNone
-	case n.Index == 0:
+	case n.Index == 0, n.Spec.HookOf != 0:
 		return true
-	default:
+	default: // the exit handler
 		return r.nodes[0].settled
 	}
 }

@@ -174,6 +174,11 @@ func (r *Run) retry(e RetryTask) error {
 	if r.task.Stop != nil && !r.task.Status.Terminal() {
 		return &Refusal{Reason: fmt.Sprintf("task %q is being stopped", r.task.Name), Hint: "retry it when it has ended"}
 	}
+	for _, h := range r.nodes[0].hooks {
+		if r.busy(h) {
+			return &Refusal{Reason: fmt.Sprintf("a hook of task %q has not ended", r.task.Name), Hint: "retry it when it has"}
+		}
+	}
 	if x := r.task.ExitNode; x != 0 && r.busy(x) {
 		return &Refusal{Reason: fmt.Sprintf("the exit handler of task %q has not ended", r.task.Name), Hint: "retry it when it has"}
 	}

@@ -47,7 +47,7 @@ clean_up() {
 		kill "$master_pid" 2>/dev/null || true
 		wait "$master_pid" || true
 	fi
-	if [ "$status" -ne 0 ] && [ -s "$dir/master.log" ]; then
+	if [ "$status" -ne 0 ] && [ "$status" -lt 128 ] && [ -s "$dir/master.log" ]; then
 		echo "demo: the end of the master's log:" >&2
 		tail -n 20 "$dir/master.log" >&2
 	fi

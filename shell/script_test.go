@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -32,6 +33,7 @@ func TestMain(m *testing.M) {
 //
 //	master start|stop           a master of the script's own, at $CLIC_MASTER; its data outlives a stop
 //	exits STATUS PROGRAM ARG... run a program that ends with this status
+//	appears FILE TEXT           wait until the file, which a program in the background writes, has the text
 //	capture NAME                put the last standard output, without its line break, into a variable
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -53,6 +55,7 @@ func TestScripts(t *testing.T) {
 			"master":  masterCmd,
 			"exits":   exitsCmd,
 			"capture": captureCmd,
+			"appears": appearsCmd,
 		},
 	})
 }
@@ -143,4 +146,25 @@ func captureCmd(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: capture NAME")
 	}
 	ts.Setenv(args[0], strings.TrimSuffix(ts.ReadFile("stdout"), "\n"))
+}
+
+func appearsCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: appears FILE TEXT")
+	}
+	file := ts.MkAbs(args[0])
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	late := time.After(30 * time.Second)
+	for {
+		b, err := os.ReadFile(file)
+		if err == nil && strings.Contains(string(b), args[1]) {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-late:
+			ts.Fatalf("%q does not appear in %s: %v\n%s", args[1], args[0], err, b)
+		}
+	}
 }

@@ -12,6 +12,9 @@ import (
 func Plan(t *rapid.T, size int) *dag.Plan {
 	b := &builder{t: t, left: rapid.IntRange(1, size).Draw(t, "nodes")}
 	b.nodes = append(b.nodes, dag.NodeSpec{ID: "n0", Name: "root", Kind: dag.KindDAG, Parent: dag.NoParent, Policy: b.groupPolicy()})
+	if b.chance(4, "rootHooks") {
+		b.nodes[0].Hooks = []string{"exit", "failed"}
+	}
 	b.dagGroup(0, 1)
 	return &dag.Plan{
 		Name: "p", Task: "p-abcdefgh", Nodes: b.nodes,

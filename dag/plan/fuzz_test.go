@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -104,9 +105,71 @@ func try(t *testing.T, text []byte) {
 		t.Fatalf("the core refuses the plan: %v", err)
 	}
 	ask(t, run, prog)
+	simulate(t, run, prog)
 	if d := time.Since(began); d > 20*time.Second {
 		t.Fatalf("it took %s", d)
 	}
+}
+
+// simulate runs a plan with programs that end at once, well or badly by turns. It must end, unless it waits for somebody.
+func simulate(t *testing.T, run *dag.Run, prog dag.Program) {
+	t.Helper()
+	now, turn := dag.Time(1000), 0
+	step := func(ev dag.Event) {
+		if _, err := run.Step(ev); err != nil && !errors.Is(err, dag.ErrRefused) {
+			t.Fatalf("%#v: %v", ev, err)
+		}
+	}
+	step(dag.Start{At: now})
+	for steps := 0; !run.Task().Status.Terminal(); steps++ {
+		pending := run.Pending()
+		if len(pending) == 0 || steps > 500 {
+			step(dag.Cancel{At: now, Node: -1, Handlers: steps%2 == 0})
+			if steps > 2000 {
+				t.Fatalf("the task is %s and does not end", run.Task().Status)
+			}
+		}
+		for _, e := range pending {
+			now++
+			switch e.Kind {
+			case dag.EffectReady:
+				step(dag.Grant{At: now, Node: e.Node})
+			case dag.EffectLaunch, dag.EffectCancel:
+				o := dag.Observed{At: now, Node: e.Node, Attempt: e.Attempt, Phase: dag.AttemptSucceeded, Outputs: &dag.Outputs{}}
+				spec, err := prog.Stage(run, e.Node)
+				if turn++; turn%5 == 0 || err != nil {
+					o.Phase, o.ExitCode, o.Failure = dag.AttemptFailed, 1, dag.NewFailure(dag.FailExit, 1, "by turns")
+				} else {
+					o.Outputs = made(spec)
+				}
+				step(o)
+			case dag.EffectTimer:
+				now = max(now, e.At)
+				step(dag.Tick{At: now, Node: e.Node})
+			}
+		}
+		for i := range min(run.Len(), 50) { // gates
+			if n := run.Node(int32(i)); n.Status == dag.Suspended {
+				step(dag.Continue{At: now, Node: n.Index})
+			}
+		}
+	}
+}
+
+// made are outputs as the stage declares them.
+func made(s *dag.StageSpec) *dag.Outputs {
+	out := &dag.Outputs{}
+	if s.CaptureResult {
+		result := `["1", {"a": 2}]`
+		out.Result = &result
+	}
+	for _, f := range s.OutputFiles {
+		if out.Params == nil {
+			out.Params = map[string]string{}
+		}
+		out.Params[f.Name] = "out"
+	}
+	return out
 }
 
 func check(t *testing.T, ds plan.Diagnostics) {

@@ -56,12 +56,16 @@ func TestRuns(t *testing.T) {
 	}
 }
 
-// describe lists every node of a run: id, path, kind, status, exit code, message, inputs, outputs.
+// describe lists every node of a run in the order of the paths: id, path, kind, status, exit code, message, inputs, outputs.
 func describe(run *dag.Run) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s %q\n", run.Task().Name, run.Task().Status, run.Task().Message)
-	for i := range run.Len() {
-		n := run.Node(int32(i))
+	nodes := make([]*dag.Node, run.Len())
+	for i := range nodes {
+		nodes[i] = run.Node(int32(i))
+	}
+	slices.SortFunc(nodes, func(a, b *dag.Node) int { return strings.Compare(a.Spec.Path, b.Spec.Path) })
+	for _, n := range nodes {
 		fmt.Fprintf(&b, "%s %q %s %s", n.Spec.ID, n.Spec.Path, n.Spec.Kind, phaseOf(n))
 		if n.Exited {
 			fmt.Fprintf(&b, " exit=%d", n.ExitCode)

@@ -18,13 +18,15 @@ func (e *Executor) Launch(ctx context.Context, a executors.Attempt) error {
 	if err != nil {
 		return fmt.Errorf("cannot launch attempt %q: %w", a.ID, err)
 	}
-	e.watch(a.ID)
-	answer, err := e.call(ctx, nursery.Request{Launch: l})
+	e.launching(a.ID)
+	answer, over, err := e.callOver(ctx, nursery.Request{Launch: l})
 	if err == nil {
 		err = errorOf(answer)
 	}
+	if e.launched(a.ID, err == nil, over) {
+		_, err = e.call(ctx, nursery.Request{Watch: &nursery.Watch{IDs: []string{a.ID}}})
+	}
 	if err != nil {
-		e.unwatch(a.ID)
 		return fmt.Errorf("cannot launch attempt %q: %w", a.ID, err)
 	}
 	return nil

@@ -33,7 +33,7 @@ type Executor struct {
 	started bool
 	closed  bool
 	// watched are the attempts whose end was not reported yet.
-	watched map[string]struct{}
+	watched map[string]*watch
 
 	// nurseries are the pids of those that this executor has started. Only connect and keep touch them.
 	nurseries []int
@@ -53,7 +53,7 @@ func New(c Config) (*Executor, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot configure the local executor: %w", err)
 	}
-	e := &Executor{cfg: c, base: c.base(), watched: map[string]struct{}{}, relink: make(chan struct{})}
+	e := &Executor{cfg: c, base: c.base(), watched: map[string]*watch{}, relink: make(chan struct{})}
 	e.inbox.wake = make(chan struct{}, 1)
 	return e, nil
 }
@@ -161,12 +161,22 @@ func (e *Executor) setLink(l *link) bool {
 	return !e.closed
 }
 
+// watch is what the executor knows of an attempt that it watches.
+type watch struct {
+	// known is set once the attempt exists for all this executor knows; until then launching counts the calls under way.
+	// A nursery that does not know it is only then a reason to call it lost.
+	known     bool
+	launching int
+}
+
 func (e *Executor) watching() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	ids := make([]string, 0, len(e.watched))
-	for id := range e.watched {
-		ids = append(ids, id)
+	for id, w := range e.watched {
+		if w.known {
+			ids = append(ids, id)
+		}
 	}
 	return ids
 }
@@ -175,7 +185,11 @@ func (e *Executor) watch(ids ...string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, id := range ids {
-		e.watched[id] = struct{}{}
+		if w := e.watched[id]; w != nil {
+			w.known = true
+		} else {
+			e.watched[id] = &watch{known: true}
+		}
 	}
 }
 
@@ -185,31 +199,70 @@ func (e *Executor) unwatch(id string) {
 	delete(e.watched, id)
 }
 
+// launching notes that an attempt is being launched.
+func (e *Executor) launching(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	w := e.watched[id]
+	if w == nil {
+		w = &watch{}
+		e.watched[id] = w
+	}
+	w.launching++
+}
+
+// launched notes how that ended, over the link l. It reports whether the nursery has to be asked for the attempt: the one
+// that started it is gone, and the next one was told before this.
+func (e *Executor) launched(id string, ok bool, l *link) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	w := e.watched[id]
+	if w == nil { // its end was reported already
+		return false
+	}
+	w.launching--
+	if !ok {
+		if !w.known && w.launching <= 0 {
+			delete(e.watched, id)
+		}
+		return false
+	}
+	missed := !w.known && l != e.link
+	w.known = true
+	return missed
+}
+
 // call asks the nursery, whichever there is, and again if it dies meanwhile: every request may be repeated.
 func (e *Executor) call(ctx context.Context, r nursery.Request) (nursery.Response, error) {
+	answer, _, err := e.callOver(ctx, r)
+	return answer, err
+}
+
+// callOver also tells over which link the answer came.
+func (e *Executor) callOver(ctx context.Context, r nursery.Request) (nursery.Response, *link, error) {
 	for {
 		e.mu.Lock()
 		l, relink := e.link, e.relink
 		switch {
 		case e.closed:
 			e.mu.Unlock()
-			return nursery.Response{}, executors.ErrClosed
+			return nursery.Response{}, nil, executors.ErrClosed
 		case !e.started:
 			e.mu.Unlock()
-			return nursery.Response{}, errors.New("the local executor was not started")
+			return nursery.Response{}, nil, errors.New("the local executor was not started")
 		}
 		stopped := e.ctx.Done()
 		e.mu.Unlock()
 		if l != nil {
 			answer, err := l.call(ctx, r)
 			if !errors.Is(err, errLink) {
-				return answer, err
+				return answer, l, err
 			}
 			// keep replaces the link; until then it may still be the dead one.
 			select {
 			case <-l.down:
 			case <-ctx.Done():
-				return nursery.Response{}, ctx.Err()
+				return nursery.Response{}, nil, ctx.Err()
 			}
 		}
 		e.mu.Lock()
@@ -221,9 +274,9 @@ func (e *Executor) call(ctx context.Context, r nursery.Request) (nursery.Respons
 		select {
 		case <-relink:
 		case <-stopped:
-			return nursery.Response{}, executors.ErrClosed
+			return nursery.Response{}, nil, executors.ErrClosed
 		case <-ctx.Done():
-			return nursery.Response{}, ctx.Err()
+			return nursery.Response{}, nil, ctx.Err()
 		}
 	}
 }

@@ -101,12 +101,14 @@ func TestHead(t *testing.T) {
 			Info: results.Info{Format: results.FormatCSV}, Columns: []string{"a", "b"},
 			Lines: []string{"a\tb", "1\t2"}, Rows: [][]string{{"1", "2"}},
 		}},
-		{name: "json lines", file: "x.json", n: 9,
+		{
+			name: "json lines", file: "x.json", n: 9,
 			content: `{"b":1,"a":"x"}` + "\n\n" + `{"c":{"d": [1, 2]},"a":null,"b":1e400}` + "\n", want: results.Preview{
 				Info: results.Info{Format: results.FormatJSONL}, Columns: []string{"b", "a", "c"},
 				Lines: []string{`{"b":1,"a":"x"}`, `{"c":{"d": [1, 2]},"a":null,"b":1e400}`},
 				Rows:  [][]string{{"1", "x", ""}, {"1e400", "", `{"d":[1,2]}`}},
-			}},
+			},
+		},
 		{name: "json lines with one that is none", file: "x.jsonl", content: "{\"a\":1}\n[2]\n", n: 9, want: results.Preview{
 			Info: results.Info{Format: results.FormatJSONL}, Lines: []string{`{"a":1}`, "[2]"},
 		}},
@@ -130,11 +132,13 @@ func TestHead(t *testing.T) {
 		{name: "parquet", file: "x.parquet", content: "PAR1\x15\x00\x15", n: 9, want: results.Preview{
 			Info: results.Info{Format: results.FormatUnknown, Note: "Parquet"},
 		}},
-		{name: "long lines", file: "x", content: strings.Repeat("ä", 100) + "\nshort\n" + strings.Repeat("x", 41), n: 9,
+		{
+			name: "long lines", file: "x", content: strings.Repeat("ä", 100) + "\nshort\n" + strings.Repeat("x", 41), n: 9,
 			want: results.Preview{
 				Info:  results.Info{Format: results.FormatText},
 				Lines: []string{strings.Repeat("ä", 20) + "…", "short", strings.Repeat("x", 40) + "x"},
-			}},
+			},
+		},
 		{name: "parts", n: 9, files: map[string]string{
 			"part-00001.csv": "id,name\n3,c\n", "part-00000.csv": "id,name\n1,a\n2,b\n", "part-00002.csv": "",
 			"_SUCCESS": "", ".part-00000.csv.crc": "x", "part-00000.csv.crc": "crc", ".hidden": "h", "_temporary/x": "t", "other/x": "o",

@@ -72,16 +72,9 @@ func (r *Report) fromTransport(err error) {
 		r.Message = "interrupted"
 		return
 	}
-	app, is := errors.AsType[thrift.TApplicationException](err)
-	if !is {
-		return
-	}
-	switch app.TypeId() {
-	case thrift.UNKNOWN_METHOD:
+	if app, is := errors.AsType[thrift.TApplicationException](err); is && app.TypeId() == thrift.UNKNOWN_METHOD {
 		r.Message = "the master does not know this request: " + app.Error()
 		r.Hint = "the master may be older than this shell; compare \"clic version\" and \"clic info\""
-	case thrift.INTERNAL_ERROR:
-		r.Message = "the master failed: " + app.Error()
 	}
 }
 

@@ -103,7 +103,12 @@ func testListFilters(t *testing.T, b Backend) {
 		{Labels: map[string]string{"team": "a", "tier": "1"}},
 		{Labels: map[string]string{"team": "b", "tier": "1"}},
 		{Plan: "etl", Statuses: []dag.TaskStatus{dag.TaskCompleted, dag.TaskSuspended}, Labels: map[string]string{"team": "a"}},
-		{Since: 1010}, {Before: 1010}, {Since: 1010, Before: 1011}, {Since: 1010, Before: 1010}, {Since: 5000}, {Before: 5},
+		{Since: 1010},
+		{Before: 1010},
+		{Since: 1010, Before: 1011},
+		{Since: 1010, Before: 1010},
+		{Since: 5000},
+		{Before: 5},
 		{Since: 1003, Before: 1070, Plan: "word", Statuses: []dag.TaskStatus{dag.TaskRunning, dag.TaskFailed}},
 		{Since: 1003, Before: 1070, Labels: map[string]string{"team": "b"}},
 	}
@@ -136,7 +141,10 @@ func testListFollows(t *testing.T, b Backend) {
 		now := moved
 		f.commit(store.Change{Task: h.Task, Header: &now})
 		for _, q := range []store.Query{
-			{}, {Plan: "p"}, {Labels: map[string]string{"team": "a"}}, {Labels: map[string]string{"team": "b"}},
+			{},
+			{Plan: "p"},
+			{Labels: map[string]string{"team": "a"}},
+			{Labels: map[string]string{"team": "b"}},
 			{Labels: map[string]string{"new": "1"}},
 			{Statuses: []dag.TaskStatus{dag.TaskNew}},
 			{Statuses: []dag.TaskStatus{dag.TaskRunning}},

@@ -1,4 +1,4 @@
-package local
+package streamlog
 
 import (
 	"bytes"
@@ -7,8 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-
-	"github.com/clic-orchestrator/clic/executors/local/nursery"
 )
 
 // piece is a part of a log as people read it: bytes of a file, or a text that stands for bytes that were dropped.
@@ -68,51 +66,51 @@ type position struct {
 // look gives what is there behind pos, and the position behind that. want chooses the streams.
 func look(dir string, want [2]bool, pos position) ([]piece, position, error) {
 	// The sizes first: a turn is written before the bytes that follow it, so all turns up to these sizes are then there.
-	var segs [2][]nursery.Segment
+	var segs [2][]segment
 	for s := range segs {
 		if !want[s] {
 			continue
 		}
 		var err error
-		if segs[s], err = nursery.Segments(dir, nursery.Stream(s)); err != nil {
+		if segs[s], err = segments(dir, Stream(s)); err != nil {
 			return nil, pos, err
 		}
 	}
-	var turns []nursery.Turn
+	var turns []turn
 	if want[0] && want[1] {
 		var err error
-		if turns, err = nursery.Order(dir); err != nil {
+		if turns, err = readOrder(dir); err != nil {
 			return nil, pos, err
 		}
 	}
 	var view []piece
-	advance := func(s nursery.Stream, to int64) {
+	advance := func(s Stream, to int64) {
 		if to > pos.at[s] {
 			view = append(view, pos.upTo(s, segs[s], to)...)
 		}
 	}
-	end := func(s nursery.Stream) int64 {
+	end := func(s Stream) int64 {
 		if n := len(segs[s]); n > 0 {
-			return segs[s][n-1].Start + segs[s][n-1].Size
+			return segs[s][n-1].start + segs[s][n-1].size
 		}
 		return 0
 	}
 	for pos.turns < len(turns) {
 		t := turns[pos.turns]
-		if t.At > end(t.From) {
+		if t.at > end(t.from) {
 			break // its bytes came after the look at the sizes
 		}
-		advance(t.From, t.At)
+		advance(t.from, t.at)
 		pos.turns++
 	}
-	last := nursery.Stdout
+	last := Stdout
 	switch {
 	case pos.turns < len(turns): // on the way to the next turn
-		last = turns[pos.turns].From
+		last = turns[pos.turns].from
 	case pos.turns > 0: // behind the last turn the other stream goes on
-		last = 1 - turns[pos.turns-1].From
-	case end(nursery.Stdout) == 0: // no turn, so there is one stream
-		last = nursery.Stderr
+		last = 1 - turns[pos.turns-1].from
+	case end(Stdout) == 0: // no turn, so there is one stream
+		last = Stderr
 	}
 	advance(last, end(last))
 	if pos.turns == len(turns) { // no turns are noted any more: there is no order to keep
@@ -122,22 +120,22 @@ func look(dir string, want [2]bool, pos position) ([]piece, position, error) {
 }
 
 // upTo gives the bytes of a stream up to a position, with a remark in place of what was dropped, and moves there.
-func (p *position) upTo(s nursery.Stream, segs []nursery.Segment, to int64) []piece {
+func (p *position) upTo(s Stream, segs []segment, to int64) []piece {
 	var view []piece
 	from := p.at[s]
 	for _, seg := range segs {
-		if seg.Start+seg.Size <= from {
+		if seg.start+seg.size <= from {
 			continue
 		}
-		if seg.Start >= to {
+		if seg.start >= to {
 			break
 		}
-		if p.gap[s] += max(0, seg.Start-from); p.gap[s] > 0 {
+		if p.gap[s] += max(0, seg.start-from); p.gap[s] > 0 {
 			view = append(view, piece{text: dropped(p.gap[s])})
-			p.gap[s], from = 0, max(from, seg.Start)
+			p.gap[s], from = 0, max(from, seg.start)
 		}
-		n := min(to, seg.Start+seg.Size) - from
-		view = append(view, piece{file: seg.File, from: from - seg.Start, to: from - seg.Start + n})
+		n := min(to, seg.start+seg.size) - from
+		view = append(view, piece{file: seg.file, from: from - seg.start, to: from - seg.start + n})
 		from += n
 	}
 	p.gap[s] += to - from

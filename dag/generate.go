@@ -1,0 +1,3 @@
+package dag
+
+//go:generate go run ./diagram ../ARCHITECTURE.md
