@@ -12,6 +12,8 @@ module=github.com/clic-orchestrator/clic
 
 # The compiler writes its version into every file, and releases differ in what they write: one release, Debian 12's.
 thrift_release=0.17.0
+# The Go library that the code runs with is newer on purpose (go.mod): what 0.17 writes compiles and works with it, and it bounds
+# what older ones leave unbounded (elements of containers, nesting, THeader frames after inflation).
 
 usage() {
 	sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2

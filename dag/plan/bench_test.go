@@ -67,6 +67,7 @@ func argoText(n int) []byte {
 }
 
 func benchmarkParse(b *testing.B, text []byte, nodes int) {
+	b.Helper()
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -198,10 +198,11 @@ func (b *builder) steps(t *template, parent int32, path string, sc *scope) {
 }
 
 func (b *builder) tasks(t *template, parent int32, path string, sc *scope) {
-	wanted := b.targets(t, sc)
+	wanted := b.targets(t, sc) // as long as t.calls, or nil
+	left := func(i int) bool { return len(wanted) > 0 && !wanted[i] }
 	position := make([]int, len(t.calls))
 	for i, k := range t.calls {
-		if wanted == nil || wanted[i] {
+		if !left(i) {
 			position[i] = b.call(t, k, parent, path, sc)
 		}
 	}
@@ -209,7 +210,7 @@ func (b *builder) tasks(t *template, parent int32, path string, sc *scope) {
 		return
 	}
 	for i, k := range t.calls {
-		if wanted != nil && !wanted[i] || len(k.deps) == 0 {
+		if left(i) || len(k.deps) == 0 {
 			continue
 		}
 		d := dag.Depends{On: make([]int32, 0, len(k.deps))}

@@ -359,7 +359,7 @@ func (c *compiler) arguments(a wfv1.Arguments, at *where) []argument {
 func (c *compiler) items(list []wfv1.Item, at *where) []expr.Item {
 	var items []expr.Item
 	for i := range list {
-		raw := json.RawMessage(list[i].Value)
+		raw := list[i].Value
 		if len(raw) == 0 {
 			raw = json.RawMessage("null")
 		}

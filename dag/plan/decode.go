@@ -38,7 +38,6 @@ type fieldInfo struct {
 	typ   reflect.Type
 }
 
-//nolint:gochecknoglobals // constants that Go has no literals for
 var (
 	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
 	parallelSteps   = reflect.TypeFor[wfv1.ParallelSteps]()
@@ -361,7 +360,7 @@ func (d *decoder) json(n *yaml.Node, b []byte, at *where) ([]byte, bool) {
 		d.explode(n, at)
 		return nil, false
 	}
-	ok := true
+	var ok bool
 	switch n.Kind {
 	case yaml.SequenceNode:
 		b = append(b, '[')

@@ -12,7 +12,7 @@ import (
 	"github.com/clic-orchestrator/clic/dag/plan"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew") //nolint:gochecknoglobals // a flag of the tests
+var update = flag.Bool("update", false, "write the golden files anew")
 
 // TestDiagnostics compares everything that is said of each plan in testdata/diagnostics with the golden file beside it.
 func TestDiagnostics(t *testing.T) {

@@ -3,6 +3,7 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/clic-orchestrator/clic/dag"
@@ -291,7 +292,7 @@ func (x *expansion) substituted(items []expr.Item) ([]expr.Item, error) {
 			continue
 		}
 		if out == nil {
-			out = append(out, items...)
+			out = slices.Clone(items)
 		}
 		b, err := expr.SubstituteJSON(item.JSON(), x.sc, expr.Options{AllowUnresolved: true})
 		if err != nil {

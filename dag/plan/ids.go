@@ -24,7 +24,7 @@ func newNamer(task string, taken func(string) bool, room int) *namer {
 }
 
 // attemptLike ends like the name of a later attempt of another stage.
-var attemptLike = regexp.MustCompile(`-r[0-9]+$`) //nolint:gochecknoglobals // a constant
+var attemptLike = regexp.MustCompile(`-r[0-9]+$`)
 
 // path makes the id of the node with that path. template names the entry, whose path is empty.
 func (n *namer) path(path, template string) string {

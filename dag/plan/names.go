@@ -17,7 +17,6 @@ const (
 	maxID     = 58
 )
 
-//nolint:gochecknoglobals // constants
 var (
 	planName  = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
 	callName  = regexp.MustCompile(`^[A-Za-z0-9][-A-Za-z0-9]*$`)

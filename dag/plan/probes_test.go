@@ -87,6 +87,7 @@ func TestProbes(t *testing.T) {
 
 // probe runs one plan and compares it with what Argo made of it.
 func probe(t *testing.T, name, file string, want goldenRun) row {
+	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ const (
 )
 
 // yamlLine finds the place in an error of the YAML parser.
-var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+)(?:, column (\d+))?: )?(.*)$`) //nolint:gochecknoglobals // a constant
+var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+)(?:, column (\d+))?: )?(.*)$`)
 
 // readTree reads the one document of a text, with positions. It returns nil where there is none that can be read.
 func readTree(text []byte, ds *collector) *yaml.Node {

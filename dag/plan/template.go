@@ -41,12 +41,6 @@ type template struct {
 	// groups are the calls of each group of a steps template.
 	groups [][]int
 	target text
-	// policy is what the template says of its stages or itself; nil where it has to be worked out for each call.
-	policy *dag.Policy
-	// fresh is set where the policy depends on inputs.
-	fresh bool
-	// started is set once the outputs that a retry or another stage refers to have to be captured.
-	wantsResult bool
 }
 
 // retried reports whether the template is a group that is tried several times as a whole.

@@ -52,6 +52,7 @@ func TestExamples(t *testing.T) {
 
 // checkScripts has sh read the scripts of a plan. What is substituted is a word.
 func checkScripts(t *testing.T, text []byte) {
+	t.Helper()
 	var wf struct {
 		Spec struct {
 			Templates []struct {

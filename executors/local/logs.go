@@ -15,6 +15,7 @@ import (
 
 	"github.com/clic-orchestrator/clic/executors"
 	"github.com/clic-orchestrator/clic/executors/local/nursery"
+	"github.com/clic-orchestrator/clic/executors/local/streamlog"
 )
 
 // Logs reads an attempt's output from its files. Offsets count the bytes of what is kept, as it is read here: with a
@@ -28,8 +29,8 @@ func (e *Executor) Logs(ctx context.Context, attemptID string, o executors.LogOp
 		return nil, executors.ErrClosed
 	}
 	dir := nursery.Dir(data, attemptID)
-	want := [2]bool{o.Stdout || !o.Stderr, o.Stderr || !o.Stdout}
-	l := &logReader{ctx: ctx, stop: e.ctx, dir: dir, want: want, left: -1}
+	l := &logReader{ctx: ctx, stop: e.ctx, dir: dir, left: -1}
+	l.log = streamlog.Open(dir, o.Stdout || !o.Stderr, o.Stderr || !o.Stdout)
 	if o.Limit > 0 {
 		l.left = o.Limit
 	}
@@ -52,12 +53,11 @@ func (e *Executor) Logs(ctx context.Context, attemptID string, o executors.LogOp
 type logReader struct {
 	ctx, stop context.Context //nolint:containedctx // of the reader, whose Read has none
 	dir       string
-	want      [2]bool
+	log       *streamlog.Log
 	left      int64 // how much may still be given; < 0 is no limit
 	from      int64 // the offset of the first byte that is given
 	skip      int64 // how much of what comes is before the offset
-	pos       position
-	view      viewReader
+	view      streamlog.Reader
 	changes   *changes // nil: does not follow
 
 	reading sync.Mutex // held by Read
@@ -66,24 +66,24 @@ type logReader struct {
 
 // begin looks at what is there.
 func (l *logReader) begin(o executors.LogOptions) error {
-	view, pos, err := look(l.dir, l.want, position{})
+	view, err := l.log.Next()
 	if err != nil {
 		return err
 	}
-	size := sizeOf(view)
+	size := view.Size()
 	from := o.Offset
 	if from < 0 {
 		from = max(0, size+from)
 	}
 	if o.TailLines > 0 {
-		start, err := lastLines(view, o.TailLines)
+		start, err := view.LastLines(o.TailLines)
 		if err != nil {
 			return err
 		}
 		from = max(from, start)
 	}
 	l.from, l.skip = from, max(0, from-size)
-	l.pos, l.view.view = pos, slice(view, min(from, size), size)
+	l.view.Show(view.Slice(min(from, size), size))
 	return nil
 }
 
@@ -136,19 +136,18 @@ func (l *logReader) more() error {
 	for {
 		// Whether it has ended comes first: what was written before is then seen by the look.
 		ended := nursery.Ended(l.dir)
-		view, pos, err := look(l.dir, l.want, l.pos)
+		view, err := l.log.Next()
 		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
 				return io.EOF // forgotten
 			}
 			return err
 		}
-		l.pos = pos
-		if size := sizeOf(view); size > 0 {
+		if size := view.Size(); size > 0 {
 			skip := min(l.skip, size)
 			l.skip -= skip
 			if size > skip {
-				l.view.view = slice(view, skip, size)
+				l.view.Show(view.Slice(skip, size))
 				return nil
 			}
 		}

@@ -113,13 +113,20 @@ func (s *shard) notLoaded(b *batch, l *loading, x *loaded) {
 	case errors.Is(x.err, store.ErrUnavailable):
 	default:
 		s.e.log.Error("cannot load task; it is left alone", "task", name, "error", x.err)
-		s.e.count.broken.Add(1)
-		s.broken[name] = fmt.Errorf("task %q cannot be run: %w", name, x.err)
+		s.isolate(name, x.err)
 		s.abandon(name, l)
 	}
 	for _, w := range waiting {
 		w.done(nil, dag.Delta{}, x.err)
 	}
+}
+
+// isolate leaves a task alone that cannot be run. It stays in the store as it is, for somebody to look at.
+func (s *shard) isolate(name string, err error) {
+	s.e.count.broken.Add(1)
+	err = fmt.Errorf("task %q cannot be run: %w", name, err)
+	s.broken[name] = err
+	s.e.broken.Store(name, err)
 }
 
 // abandon forgets what was outside of a run that does not come back.
@@ -148,8 +155,8 @@ func (s *shard) reload(now dag.Time, name string, l *loading) {
 func (s *shard) drop(t *task) {
 	t.gone = true
 	delete(s.tasks, t.name)
-	for _, sd := range t.side {
-		if sd.slot != nil {
+	for _, i := range t.known() {
+		if sd := t.side[i]; sd.slot != nil {
 			s.e.dispatch.drop(sd.slot, s)
 			sd.slot = nil
 		}
@@ -189,8 +196,8 @@ func (s *shard) remove(b *batch, x *deletion) {
 
 // encode makes the batch's changes out of what is marked.
 func (s *shard) encode(b *batch) {
-	for t, err := range b.faulty {
-		s.e.log.Error("an event broke a task; it is loaded again", "task", t.name, "error", err)
+	for _, t := range b.broke {
+		s.e.log.Error("an event broke a task; it is loaded again", "task", t.name, "error", b.faulty[t])
 	}
 	for _, t := range b.tasks {
 		if b.faulty[t] != nil || t.gone {
@@ -262,8 +269,8 @@ func (a *arena) add(encode func([]byte) []byte) []byte {
 func (s *shard) finish(now dag.Time, b *batch, errs []error) effects {
 	var fx effects
 	failed := map[*task]error{}
-	for t, err := range b.faulty {
-		failed[t] = err
+	for _, t := range b.broke {
+		failed[t] = b.faulty[t]
 	}
 	outcome := func(i int) error {
 		if errs == nil {
@@ -276,8 +283,12 @@ func (s *shard) finish(now dag.Time, b *batch, errs []error) effects {
 			s.settled(p.task, outcome(i), failed, &fx)
 		}
 	}
-	for t, err := range failed {
-		s.lost(now, b, t, err)
+	for _, list := range [][]*task{b.broke, b.tasks} {
+		for _, t := range list {
+			if err := failed[t]; err != nil {
+				s.lost(now, b, t, err)
+			}
+		}
 	}
 	for i := range b.applied {
 		a := &b.applied[i]
@@ -336,8 +347,8 @@ func (s *shard) deleted(p part, err error, fx *effects) {
 		fx.news = append(fx.news, p.deletion.task)
 		s.e.finished.forget(p.deletion.task)
 		if t := p.task; t != nil && !t.gone {
-			for i, sd := range t.side {
-				if sd.live && !s.paused {
+			for _, i := range t.known() {
+				if sd := t.side[i]; sd.live && !s.paused {
 					s.sendCancel(order{t, i, sd.attempt}, fx)
 				}
 			}
@@ -365,8 +376,7 @@ func (s *shard) lost(now dag.Time, b *batch, t *task, err error) {
 	if b.faulty[t] != nil {
 		if s.faults[t.name]++; s.faults[t.name] > maxFaults {
 			s.e.log.Error("task breaks again and again; it is left alone", "task", t.name, "error", err)
-			s.e.count.broken.Add(1)
-			s.broken[t.name] = fmt.Errorf("task %q cannot be run: %w", t.name, err)
+			s.isolate(t.name, err)
 			s.abandon(t.name, l)
 			return
 		}

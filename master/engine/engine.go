@@ -41,6 +41,7 @@ type Engine struct {
 	requests  requests
 	finished  finishedRuns
 	durations durations
+	broken    sync.Map     // errors of tasks that were left alone, by name
 	expiry    atomic.Int64 // when the janitor has to look again, in milliseconds; 0 is never
 
 	mu      sync.Mutex

@@ -309,6 +309,9 @@ func TestTasksThatCannotBeLoadedAreIsolated(t *testing.T) {
 		if page, err := r.engine.Tasks(ctx, store.Query{}); err != nil || len(page.Tasks) != 2 {
 			t.Errorf("the list gives %+v, %v", page, err)
 		}
+		if v, err := r.engine.Task(ctx, bad); err != nil || !strings.Contains(v.Message, "cannot be run") {
+			t.Errorf("the task says %+v, %v", v, err)
+		}
 	})
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/clic-orchestrator/clic/dag"
@@ -75,7 +77,8 @@ func (s *shard) act(b *batch, fx *effects) {
 		s.sendCancel(o, fx)
 	}
 	s.later = nil
-	for name, q := range s.queues {
+	for _, name := range slices.Sorted(maps.Keys(s.queues)) {
+		q := s.queues[name]
 		for q.sent < maxSent {
 			o, ok := q.next()
 			if !ok {

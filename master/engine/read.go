@@ -38,9 +38,16 @@ func (e *Engine) Task(ctx context.Context, name string) (*TaskView, error) {
 func (e *Engine) headerView(ctx context.Context, h *store.Header) (*TaskView, error) {
 	t, err := dag.DecodeHeader(h.Body)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read task %q: %w", h.Task, err)
+		// One that cannot be read does not keep anybody from reading the others.
+		t = &dag.Task{
+			Name: h.Task, Plan: h.Plan, Status: h.Status, Submitted: h.Submitted, Ended: h.Ended, Labels: h.Labels,
+			Message: fmt.Sprintf("its record cannot be read: %v", err),
+		}
 	}
 	view := taskView(*t, h.Expires)
+	if broken, ok := e.broken.Load(h.Task); ok && !t.Status.Terminal() {
+		view.Message = fmt.Sprint(broken)
+	}
 	for _, hold := range t.Holds {
 		view.Holds = append(view.Holds, HoldView{Hold: hold})
 	}

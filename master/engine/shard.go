@@ -89,7 +89,9 @@ type batch struct {
 	cancels  []order
 	loads    []string
 	touched  []*task // tasks that may be over though they did not change
-	faulty   map[*task]error
+	// broke are the tasks that an event broke, in order; faulty says how.
+	broke  []*task
+	faulty map[*task]error
 }
 
 // effects is what the world has to do after a batch was committed.
@@ -225,6 +227,7 @@ func (s *shard) apply(b *batch, t *task, ev dag.Event) (d dag.Delta, err error) 
 				b.faulty = map[*task]error{}
 			}
 			b.faulty[t] = err
+			b.broke = append(b.broke, t)
 		}
 	}()
 	s.e.count.events.Add(1)

@@ -25,6 +25,8 @@ type hand struct {
 	changes []store.Change
 	fail    func(store.Change) error
 	stored  map[string]*store.Record
+	// wrap, if set, changes the programs of the plans.
+	wrap func(task string, p dag.Program) dag.Program
 }
 
 func newHand(t *testing.T, cfg Config) *hand {
@@ -58,6 +60,9 @@ func (h *hand) submit(yaml, name string) *task {
 	if err := ds.Err(); err != nil {
 		h.t.Fatal(err)
 	}
+	if h.wrap != nil {
+		program = h.wrap(name, program)
+	}
 	run, delta, err := dag.New(p, program, h.now)
 	if err != nil {
 		h.t.Fatal(err)
@@ -85,9 +90,53 @@ func (h *hand) cycle() effects {
 		}
 		if errs[i] == nil {
 			h.changes = append(h.changes, c)
+			h.store(c)
 		}
 	}
 	return s.finish(h.now, b, errs)
+}
+
+// store keeps what was committed, for load.
+func (h *hand) store(c store.Change) {
+	r := h.stored[c.Task]
+	if r == nil {
+		r = &store.Record{Source: c.Source}
+		h.stored[c.Task] = r
+	}
+	if c.Header != nil {
+		r.Header = *c.Header
+	}
+	for _, n := range c.Nodes {
+		for int(n.Index) >= len(r.Nodes) {
+			r.Nodes = append(r.Nodes, store.NodeRecord{Index: int32(len(r.Nodes))})
+		}
+		at := &r.Nodes[n.Index]
+		if n.Spec != nil {
+			at.Spec = n.Spec
+		}
+		if n.State != nil {
+			at.State = n.State
+		}
+	}
+	for _, l := range c.Log {
+		r.LastSeq = l.Seq
+	}
+}
+
+// load answers the wish to have a task loaded.
+func (h *hand) load(name string) {
+	h.t.Helper()
+	t, err := h.e.revive(h.stored[name])
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if h.wrap != nil {
+		t.program = h.wrap(name, t.program)
+		if t.run, err = dag.Load(h.stored[name].Header.Body, records(h.stored[name]), t.program); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	h.inputs = append(h.inputs, &loaded{quiet: quiet{name}, run: t})
 }
 
 // world answers launches like an executor whose attempts take a second.
@@ -159,10 +208,10 @@ func TestNothingHappensBeforeTheCommit(t *testing.T) {
 	}
 }
 
-// bomb is a program that panics.
+// bomb is a program that panics when it is asked what to run, or what came of a group.
 type bomb struct {
 	dag.Program
-	expand, stage bool
+	stage, outputs bool
 }
 
 func (b *bomb) Stage(run *dag.Run, i int32) (*dag.StageSpec, error) {
@@ -173,7 +222,7 @@ func (b *bomb) Stage(run *dag.Run, i int32) (*dag.StageSpec, error) {
 }
 
 func (b *bomb) GroupOutputs(run *dag.Run, i int32) (*dag.Outputs, error) {
-	if b.expand {
+	if b.outputs {
 		panic("bomb")
 	}
 	return b.Program.GroupOutputs(run, i)
@@ -182,56 +231,25 @@ func (b *bomb) GroupOutputs(run *dag.Run, i int32) (*dag.Outputs, error) {
 // TestTasksThatBreakAreIsolated lets a plan panic whenever its task should end: nobody else notices.
 func TestTasksThatBreakAreIsolated(t *testing.T) {
 	h := newHand(t, Config{})
-	bad := h.submit(graph("a"), "test-abcdefgh")
-	good := h.submit(graph("a"), "test-hgfedcba")
-	body, err := (&source{Plan: "test", YAML: graph("a")}).encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	fx := h.cycle()
-	defuse := func(run *task) *task {
-		// The run as it is stored, with a program that panics.
-		var nodes []dag.Record
-		for i := range int32(run.run.Len()) {
-			nodes = append(nodes, dag.Record{Spec: run.run.AppendSpec(nil, i), State: run.run.AppendState(nil, i)})
+	const bad, good = "test-abcdefgh", "test-hgfedcba"
+	h.wrap = func(task string, p dag.Program) dag.Program { return &bomb{Program: p, outputs: task == bad} }
+	h.submit(graph("a"), bad)
+	h.submit(graph("a"), good)
+	h.world(h.cycle())
+	for range 200 {
+		for _, name := range h.cycle().loads {
+			h.load(name)
 		}
-		program := &bomb{Program: run.program, expand: true}
-		again, err := dag.Load(run.run.AppendHeader(nil), nodes, program)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return newTask(run.name, again, program, run.seq)
-	}
-	copies := make([]*task, 30)
-	for i := range copies {
-		copies[i] = defuse(bad)
-	}
-	*bad = *func() *task {
-		c := defuse(bad)
-		c.lane, c.side, c.marks, c.live = bad.lane, bad.side, bad.marks, bad.live
-		return c
-	}()
-	h.world(fx)
-	for i := range 400 {
-		fx := h.cycle()
-		for _, name := range fx.loads {
-			h.inputs = append(h.inputs, &loaded{quiet: quiet{name}, run: copies[i%len(copies)]})
-			copies[i%len(copies)] = nil
-		}
-		// The executor insists that the attempt has ended.
-		for id, ref := range h.e.attempts.byID {
-			if strings.HasPrefix(id, bad.name) {
-				h.inputs = append(h.inputs, &sighting{quiet{ref.task}, ref.node, ref.attempt, executors.Sighting{Phase: dag.AttemptSucceeded}})
-			}
+		for _, ref := range h.e.attempts.byID { // the executor insists
+			h.inputs = append(h.inputs, &sighting{quiet{ref.task}, ref.node, ref.attempt, executors.Sighting{Phase: dag.AttemptSucceeded}})
 		}
 		h.now += 1000
 	}
-	_ = body
-	if h.e.shards[0].broken[bad.name] == nil {
-		t.Error("the task that breaks is not isolated")
+	if err := h.e.shards[0].broken[bad]; err == nil || !strings.Contains(err.Error(), "bomb") {
+		t.Errorf("the task that breaks is not isolated: %v", err)
 	}
-	if _, ok := h.e.shards[0].tasks[good.name]; ok {
-		t.Error("the other task has not ended")
+	if h.e.shards[0].broken[good] != nil || h.stored[good].Header.Status != dag.TaskCompleted {
+		t.Errorf("the other task is %s", h.stored[good].Header.Status)
 	}
 	if n := h.e.Stats().Broken; n != 1 {
 		t.Errorf("%d tasks broke", n)
@@ -241,10 +259,10 @@ func TestTasksThatBreakAreIsolated(t *testing.T) {
 // TestStagesThatCannotBeDescribed lets the plan panic when it should say what to run.
 func TestStagesThatCannotBeDescribed(t *testing.T) {
 	h := newHand(t, Config{})
+	h.wrap = func(_ string, p dag.Program) dag.Program { return &bomb{Program: p, stage: true} }
 	run := h.submit(graph("a"), "test-abcdefgh")
-	run.program = &bomb{Program: run.program, stage: true}
-	h.cycle()
 	n := run.run.Node(1)
+	h.cycle()
 	h.cycle()
 	if n.Status != dag.Failed || n.Failure == nil || n.Failure.Kind != dag.FailPlan {
 		t.Errorf("the stage is %s: %+v", n.Status, n.Failure)

@@ -270,4 +270,3 @@ func (s *stormy) end(ctx context.Context, id string) {
 	s.world.finish(id, 0)
 	s.settle()
 }
-

@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/executors"
 	"github.com/clic-orchestrator/clic/master/store"
@@ -91,6 +94,10 @@ func (t *task) at(i int32) *side {
 	}
 	return s
 }
+
+// known lists the nodes of which something is known besides their state, in order: what is done for all of them is done
+// in the same order every time.
+func (t *task) known() []int32 { return slices.Sorted(maps.Keys(t.side)) }
 
 // tidy forgets a side that says nothing.
 func (t *task) tidy(i int32, s *side) {

@@ -27,7 +27,7 @@ type resolved struct {
 // resolve checks that a name leads below a root. Of a name that does not exist, the part that exists decides, so that nobody
 // learns what exists elsewhere.
 func (l *local) resolve(name string) (resolved, error) {
-	real, err := realPath(name)
+	actual, err := realPath(name)
 	if err != nil {
 		return resolved{}, &DeniedError{Path: name, Roots: l.roots}
 	}
@@ -36,7 +36,7 @@ func (l *local) resolve(name string) (resolved, error) {
 		if err != nil {
 			continue // a root that does not exist yet has nothing in it
 		}
-		if rel, err := filepath.Rel(top, real); err == nil && filepath.IsLocal(rel) {
+		if rel, err := filepath.Rel(top, actual); err == nil && filepath.IsLocal(rel) {
 			return resolved{root: top, rel: rel}, nil
 		}
 	}
@@ -45,19 +45,19 @@ func (l *local) resolve(name string) (resolved, error) {
 
 // realPath follows the links of as much of a name as exists.
 func realPath(name string) (string, error) {
-	real, err := filepath.EvalSymlinks(name)
+	actual, err := filepath.EvalSymlinks(name)
 	if err == nil {
-		return real, nil
+		return actual, nil
 	}
 	parent := filepath.Dir(name)
 	if parent == name || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 		return "", err
 	}
-	real, err = realPath(parent)
+	actual, err = realPath(parent)
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(real, filepath.Base(name)), nil
+	return filepath.Join(actual, filepath.Base(name)), nil
 }
 
 // in runs f with the root that a name is below.
@@ -73,7 +73,7 @@ func (l *local) in(ctx context.Context, name string, f func(root *os.Root, rel s
 	if err != nil {
 		return fmt.Errorf("cannot read %q: %w", name, err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	if err := f(root, at.rel); err != nil {
 		// The path inside the root means nothing to whoever asked.
 		var in *fs.PathError
@@ -120,7 +120,7 @@ func (l *local) ReadDir(ctx context.Context, name string, limit int) ([]Entry, e
 		if err != nil {
 			return err
 		}
-		defer dir.Close()
+		defer func() { _ = dir.Close() }()
 		list, err := dir.ReadDir(limit)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err

@@ -72,7 +72,7 @@ func (r *Reader) stat(ctx context.Context, src Source, name string, e Entry, inf
 		if err != nil {
 			return err
 		}
-		defer t.Close()
+		defer func() { _ = t.Close() }()
 		if len(t.sample) > 0 {
 			s := detect(name, t.sample, t.all)
 			info.Format, info.Note = s.format, s.note
@@ -166,7 +166,7 @@ func (h *head) file(name string, e Entry) error {
 	if err != nil {
 		return err
 	}
-	defer t.Close()
+	defer func() { _ = t.Close() }()
 	if len(t.sample) == 0 {
 		return nil
 	}

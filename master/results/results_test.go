@@ -18,25 +18,25 @@ import (
 	"github.com/clic-orchestrator/clic/master/results"
 )
 
-func reader(t testing.TB, cfg results.Config) *results.Reader {
-	t.Helper()
+func reader(tb testing.TB, cfg results.Config) *results.Reader {
+	tb.Helper()
 	r, err := results.New(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }
 
 // put writes files below dir and gives dir.
-func put(t testing.TB, dir string, files map[string]string) string {
-	t.Helper()
+func put(tb testing.TB, dir string, files map[string]string) string {
+	tb.Helper()
 	for name, content := range files {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return dir

@@ -131,7 +131,7 @@ func (c *conn) one(ctx context.Context) error {
 			return w
 		}
 		// What follows in the stream cannot be understood any more.
-		return errors.Join(err, c.refuse(ctx, name, seq, thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err.Error())))
+		return c.giveUp(ctx, name, seq, err)
 	}
 	result, err := c.handle(ctx, m, name, run)
 	if kind == thrift.ONEWAY {
@@ -141,6 +141,26 @@ func (c *conn) one(ctx context.Context) error {
 		return c.refuse(ctx, name, seq, err)
 	}
 	return c.answer(ctx, name, seq, result)
+}
+
+// giveUp answers a call that cannot be read, and ends the connection.
+func (c *conn) giveUp(ctx context.Context, name string, seq int32, err error) error {
+	text := err.Error()
+	if tooLarge(err) || errors.Is(c.wire.failed, ErrTooLarge) {
+		text = fmt.Sprintf("the call is larger than this master takes (%d bytes, %d elements in a list): %v",
+			c.srv.limits.MessageBytes, c.srv.limits.Elements, err)
+	}
+	refused := c.refuse(ctx, name, seq, thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, text))
+	if refused == nil {
+		c.wire.linger()
+	}
+	return errors.Join(err, refused)
+}
+
+// tooLarge reports whether Thrift refused to read or write something because of its size.
+func tooLarge(err error) bool {
+	var tpe thrift.TProtocolException
+	return errors.As(err, &tpe) && tpe.TypeId() == thrift.SIZE_LIMIT
 }
 
 // handle runs the call within its time.
@@ -169,8 +189,7 @@ func (c *conn) handle(ctx context.Context, m method, name string, run call) (res
 func (c *conn) answer(ctx context.Context, name string, seq int32, result thrift.TStruct) error {
 	// Not the call's own context: an answer is sent whole even where the call's time is over.
 	err := write(context.WithoutCancel(ctx), c.proto, name, thrift.REPLY, seq, result)
-	var tpe thrift.TProtocolException
-	if errors.As(err, &tpe) && tpe.TypeId() == thrift.SIZE_LIMIT {
+	if tooLarge(err) {
 		// Nothing of it was sent. Ask for less, says the error.
 		return c.refuse(ctx, name, seq, thrift.NewTApplicationException(thrift.INTERNAL_ERROR,
 			fmt.Sprintf("the answer of %s is larger than %d bytes: ask for less at once", name, c.srv.limits.MessageBytes)))

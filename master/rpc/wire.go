@@ -160,6 +160,23 @@ func (w *wire) watchGone(gone func()) (stop func()) {
 	}
 }
 
+// The bounds of linger.
+const (
+	lingerTime  = 5 * time.Second
+	lingerBytes = 1 << 30
+)
+
+// linger ends the sending side and lets the client finish what it is sending. A connection that is closed under a client
+// that sends is reset, and the client never sees the answer that was sent before.
+func (w *wire) linger() {
+	half, ok := w.nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || w.nc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
+	// Why it ends does not matter.
+	_, _ = io.CopyN(io.Discard, w.nc, lingerBytes)
+}
+
 // Flush does nothing: Write sends.
 func (w *wire) Flush(context.Context) error { return nil }
 

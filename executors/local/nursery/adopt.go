@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/clic-orchestrator/clic/executors/local/streamlog"
 )
 
 func itoa(i int) string { return strconv.Itoa(i) }
@@ -90,8 +92,8 @@ func (n *nursery) adopt(a *attempt, rec *Record) error {
 		}
 		return err
 	}
-	a.out = newOutput(a.dir, a.begun.Want.LogLimit, resultSize(a.begun.Want))
-	if err := a.out.reopen(); err != nil {
+	a.out = streamlog.New(a.dir, a.begun.Want.LogLimit, resultSize(a.begun.Want))
+	if err := a.out.Reopen(); err != nil {
 		n.log.Error("cannot go on with the output", "attempt", a.id, "error", err)
 	}
 	for i, inode := range a.begun.Pipes {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/clic-orchestrator/clic/executors/local/streamlog"
 )
 
 // attempt is one that lives, or whose state is just being found out.
@@ -22,7 +24,7 @@ type attempt struct {
 	unknown bool
 	begun   *Begun
 	state   *state
-	out     *output
+	out     *streamlog.Writer
 	pipes   [2]*os.File
 	// child is set where this nursery is the parent; else an earlier one was, and only the exit status may be missing.
 	child bool
@@ -200,7 +202,7 @@ func (n *nursery) live(a *attempt) {
 	n.drain(a)
 	e := n.endOf(a)
 	e.Killed = killed
-	a.out.close()
+	a.out.Close()
 	n.recycle(a)
 	if err := a.state.add(&Record{End: e}); err != nil {
 		n.log.Error("cannot write down an end", "attempt", a.id, "error", err)
@@ -240,7 +242,7 @@ func (n *nursery) drain(a *attempt) {
 }
 
 // pump reads a stream until nobody can write to it any more.
-func (n *nursery) pump(a *attempt, s Stream, f *os.File) {
+func (n *nursery) pump(a *attempt, s streamlog.Stream, f *os.File) {
 	rc, err := f.SyscallConn()
 	if err != nil {
 		n.log.Error("cannot read output", "attempt", a.id, "error", err)
@@ -259,7 +261,7 @@ func (n *nursery) pump(a *attempt, s Stream, f *os.File) {
 			case err != nil || got <= 0:
 				more = false
 			default:
-				a.out.write(s, (*buf)[:got])
+				a.out.Write(s, (*buf)[:got])
 			}
 			return true
 		})

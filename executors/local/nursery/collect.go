@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 	"unicode/utf8"
+
+	"github.com/clic-orchestrator/clic/executors/local/streamlog"
 )
 
 // endOf says how an attempt ended, once its processes are gone and its output is read.
@@ -31,7 +33,7 @@ func (n *nursery) endOf(a *attempt) *End {
 		e.CPU = (x.usage.Utime.Nano() + x.usage.Stime.Nano()) / int64(time.Millisecond)
 		e.MaxRSS = x.usage.Maxrss << 10 // the kernel counts in KiB
 	}
-	if _, err := a.out.written(Stdout); err != nil {
+	if _, err := a.out.Written(streamlog.Stdout); err != nil {
 		e.Note = fmt.Sprintf("a part of its output could not be kept: %v", err)
 	}
 	if e.Stopped {
@@ -39,7 +41,7 @@ func (n *nursery) endOf(a *attempt) *End {
 	}
 	var wrong []string
 	if a.begun.Want.Capture {
-		result, err := readResult(a)
+		result, err := a.out.Result(a.begun.Want.ResultLimit)
 		if err != nil {
 			wrong = append(wrong, err.Error())
 		} else {
@@ -59,25 +61,6 @@ func (n *nursery) endOf(a *attempt) *End {
 	}
 	e.Output = strings.Join(wrong, "; ")
 	return e
-}
-
-// readResult is the standard output without exactly one line end, as in Argo.
-func readResult(a *attempt) (string, error) {
-	size, err := a.out.written(Stdout)
-	limit := a.begun.Want.ResultLimit
-	switch {
-	case size > limit:
-		return "", fmt.Errorf("the standard output is the stage's result, and its %d bytes are more than the %d that a result may have", size, limit)
-	case err != nil:
-		return "", fmt.Errorf("the standard output is the stage's result, and could not be kept: %w", err)
-	case size == 0:
-		return "", nil
-	}
-	b, err := os.ReadFile(segmentFile(a.dir, Stdout, 0))
-	if err != nil {
-		return "", fmt.Errorf("cannot read the standard output: %w", err)
-	}
-	return strings.ToValidUTF8(strings.TrimSuffix(string(b), "\n"), string(utf8.RuneError)), nil
 }
 
 // readFile reads an output parameter.

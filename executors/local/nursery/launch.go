@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/clic-orchestrator/clic/executors/local/streamlog"
 )
 
 // launch starts an attempt, or adopts it.
@@ -83,7 +85,7 @@ func (n *nursery) try(a *attempt, l *Launch) (alive bool, code Code, err error) 
 	if a.state, err = createState(a.dir); err != nil {
 		return false, CodeRetry, err
 	}
-	a.out = newOutput(a.dir, l.Want.LogLimit, resultSize(l.Want))
+	a.out = streamlog.New(a.dir, l.Want.LogLimit, resultSize(l.Want))
 	a.begun = &Begun{
 		ID: l.ID, Task: l.Task, Stage: l.Stage, Number: l.Number, Epoch: l.Epoch, Boot: n.boot,
 		Floor: coarseNow(), Dir: l.Dir, Note: l.Note, Want: l.Want,
@@ -119,7 +121,7 @@ func (n *nursery) try(a *attempt, l *Launch) (alive bool, code Code, err error) 
 func (n *nursery) follow(a *attempt) {
 	for s, p := range a.pipes {
 		if p != nil {
-			a.pumps.Go(func() { n.pump(a, Stream(s), p) })
+			a.pumps.Go(func() { n.pump(a, streamlog.Stream(s), p) })
 		}
 	}
 	n.work.Go(func() { n.live(a) })
@@ -172,7 +174,7 @@ func (n *nursery) openPipes(a *attempt) (ends [2]int, err error) {
 	for i := range ends {
 		var p [2]int
 		if err = syscall.Pipe2(p[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK); err == nil {
-			a.pipes[i] = os.NewFile(uintptr(p[0]), Stream(i).String()) //nolint:gosec // a descriptor
+			a.pipes[i] = os.NewFile(uintptr(p[0]), streamlog.Stream(i).String()) //nolint:gosec // a descriptor
 			var st syscall.Stat_t
 			if syscall.Fstat(p[0], &st) == nil {
 				a.begun.Pipes[i] = st.Ino

@@ -71,7 +71,6 @@ type Record struct {
 // The names in an attempt's directory.
 const (
 	stateName  = "state"
-	orderName  = "order"
 	scriptName = "script"
 	runName    = "run"
 	workName   = "work"

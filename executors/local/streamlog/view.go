@@ -33,16 +33,21 @@ func (p piece) cut(a, b int64) piece {
 	return p
 }
 
-func sizeOf(view []piece) (n int64) {
+// View is a part of a log, as people read it: with a remark in the place of what was dropped. It refers to the files, and
+// stays right while more is written behind it.
+type View []piece
+
+// Size is its length in bytes.
+func (view View) Size() (n int64) {
 	for _, p := range view {
 		n += p.size()
 	}
 	return n
 }
 
-// slice is the part of a view from byte a to byte b.
-func slice(view []piece, a, b int64) []piece {
-	var out []piece
+// Slice is the part from byte a to byte b.
+func (view View) Slice(a, b int64) View {
+	var out View
 	at := int64(0)
 	for _, p := range view {
 		n := p.size()
@@ -63,8 +68,27 @@ type position struct {
 	gap [2]int64
 }
 
+// Log reads the log of a program piece by piece.
+type Log struct {
+	dir  string
+	want [2]bool
+	pos  position
+}
+
+// Open makes a reader of the log in dir: of one stream, or of both in the order in which they were written.
+func Open(dir string, stdout, stderr bool) *Log {
+	return &Log{dir: dir, want: [2]bool{stdout, stderr}}
+}
+
+// Next gives what has come since the last call. The error is fs.ErrNotExist where there is no directory.
+func (l *Log) Next() (View, error) {
+	view, pos, err := look(l.dir, l.want, l.pos)
+	l.pos = pos
+	return view, err
+}
+
 // look gives what is there behind pos, and the position behind that. want chooses the streams.
-func look(dir string, want [2]bool, pos position) ([]piece, position, error) {
+func look(dir string, want [2]bool, pos position) (View, position, error) {
 	// The sizes first: a turn is written before the bytes that follow it, so all turns up to these sizes are then there.
 	var segs [2][]segment
 	for s := range segs {
@@ -83,7 +107,7 @@ func look(dir string, want [2]bool, pos position) ([]piece, position, error) {
 			return nil, pos, err
 		}
 	}
-	var view []piece
+	var view View
 	advance := func(s Stream, to int64) {
 		if to > pos.at[s] {
 			view = append(view, pos.upTo(s, segs[s], to)...)
@@ -145,15 +169,18 @@ func (p *position) upTo(s Stream, segs []segment, to int64) []piece {
 
 func dropped(n int64) string { return fmt.Sprintf("\n[%d bytes were dropped here]\n", n) }
 
-// viewReader reads the pieces of a view.
-type viewReader struct {
-	view []piece
+// Reader reads a view.
+type Reader struct {
+	view View
 	f    *os.File
 	name string
 }
 
+// Show makes r read a view from its beginning.
+func (r *Reader) Show(view View) { r.view = view }
+
 // Read gives io.EOF at the end of the view. A file that was rotated away meanwhile is left out.
-func (r *viewReader) Read(b []byte) (int, error) {
+func (r *Reader) Read(b []byte) (int, error) {
 	for len(r.view) > 0 {
 		p := &r.view[0]
 		if p.size() == 0 {
@@ -179,7 +206,7 @@ func (r *viewReader) Read(b []byte) (int, error) {
 	return 0, io.EOF
 }
 
-func (r *viewReader) readFile(p *piece, b []byte) (int, error) {
+func (r *Reader) readFile(p *piece, b []byte) (int, error) {
 	if r.f == nil || r.name != p.file {
 		r.Close()
 		f, err := os.Open(p.file)
@@ -196,21 +223,21 @@ func (r *viewReader) readFile(p *piece, b []byte) (int, error) {
 	return n, err
 }
 
-// Close lets go of the open file.
-func (r *viewReader) Close() {
+// Close lets go of the open file. The reader can be used again.
+func (r *Reader) Close() {
 	if r.f != nil {
 		_ = r.f.Close()
 		r.f = nil
 	}
 }
 
-// lastLines is where the last n lines of a view begin. A line end at the very end does not begin another line.
-func lastLines(view []piece, n int) (int64, error) {
+// LastLines is where the last n lines begin, as an offset in the view. A line end at the very end does not begin another.
+func (view View) LastLines(n int) (int64, error) {
 	const block = 64 << 10
-	size := sizeOf(view)
+	size := view.Size()
 	for end := size; end > 0; {
 		start := max(0, end-block)
-		r := &viewReader{view: slice(view, start, end)}
+		r := &Reader{view: view.Slice(start, end)}
 		b, err := io.ReadAll(r)
 		r.Close()
 		if err != nil {

@@ -40,9 +40,9 @@ type checker struct {
 
 // standing is what is known of a name at some place of a batch.
 type standing struct {
-	exists  bool
-	print   fingerprint
-	request string
+	exists   bool
+	creation fingerprint
+	request  string
 }
 
 // check gives ErrExists or ErrNotFound.
@@ -68,7 +68,7 @@ func (c *checker) change(r *request, i int) error {
 		}
 		*task = standing{}
 	case ch.Create && task.exists:
-		if task.print != r.prints[i] {
+		if task.creation != r.prints[i] {
 			return fmt.Errorf("cannot create task %q: %w", ch.Task, store.ErrExists)
 		}
 	case ch.Create:
@@ -78,7 +78,7 @@ func (c *checker) change(r *request, i int) error {
 			}
 			c.requests[key] = true
 		}
-		*task = standing{exists: true, print: r.prints[i], request: ch.Header.Request}
+		*task = standing{exists: true, creation: r.prints[i], request: ch.Header.Request}
 	case !task.exists && !deletedLater(r.batch[i+1:], ch.Task):
 		return fmt.Errorf("cannot change task %q: %w", ch.Task, store.ErrNotFound)
 	}
@@ -115,7 +115,7 @@ func (c *checker) task(name string) (*standing, error) {
 	if err != nil {
 		return nil, err
 	}
-	*t = standing{exists: true, print: counts.print, request: header.Request}
+	*t = standing{exists: true, creation: counts.creation, request: header.Request}
 	return t, nil
 }
 
@@ -128,7 +128,7 @@ func (c *checker) taken(request string) bool {
 }
 
 // apply writes a change that was checked.
-func apply(tx *bbolt.Tx, ch *store.Change, print fingerprint) error {
+func apply(tx *bbolt.Tx, ch *store.Change, creation fingerprint) error {
 	id, ok := lookup(tx, ch.Task)
 	switch {
 	case ch.Delete && ok:
@@ -136,7 +136,7 @@ func apply(tx *bbolt.Tx, ch *store.Change, print fingerprint) error {
 	case ch.Delete, !ch.Create && !ok, ch.Create && ok:
 		return nil // nothing is left to do: it was done before, or is undone by the rest of the batch
 	case ch.Create:
-		return create(tx, ch, print)
+		return create(tx, ch, creation)
 	}
 	hot, cold := taskBucket(tx, bucketHot, id), taskBucket(tx, bucketCold, id)
 	if hot == nil || cold == nil {
@@ -150,7 +150,7 @@ func apply(tx *bbolt.Tx, ch *store.Change, print fingerprint) error {
 }
 
 // create makes a task.
-func create(tx *bbolt.Tx, ch *store.Change, print fingerprint) error {
+func create(tx *bbolt.Tx, ch *store.Change, creation fingerprint) error {
 	names := tx.Bucket(bucketNames)
 	id, err := names.NextSequence()
 	if err != nil {
@@ -172,7 +172,7 @@ func create(tx *bbolt.Tx, ch *store.Change, print fingerprint) error {
 	if _, err := putPieces(cold, kindSource, 0, ch.Source); err != nil {
 		return err
 	}
-	return write(tx, id, hot, cold, &counters{print: print}, ch)
+	return write(tx, id, hot, cold, &counters{creation: creation}, ch)
 }
 
 // write writes header, nodes and history of a change.

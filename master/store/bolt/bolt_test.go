@@ -12,7 +12,7 @@ import (
 )
 
 var backend = storetest.Backend{
-	Place:     func(t testing.TB) string { return t.TempDir() },
+	Place:     func(tb testing.TB) string { tb.Helper(); return tb.TempDir() },
 	Open:      func(place string) (store.Store, error) { return bolt.Open(place) },
 	Exclusive: true,
 	Written:   written,
@@ -25,7 +25,7 @@ func written() int64 {
 	if err != nil {
 		return 0
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		var n int64
 		if _, err := fmt.Sscanf(lines.Text(), "wchar: %d", &n); err == nil {

@@ -95,11 +95,11 @@ func listsOf(tx *bbolt.Tx, q store.Query) []list {
 	index := tx.Bucket(bucketIndex)
 	var lists []list
 	if len(q.Statuses) > 0 {
-		var any []list
+		var either []list
 		for _, status := range slices.Compact(slices.Sorted(slices.Values(q.Statuses))) {
-			any = append(any, prefixed(index, statusPrefix(status)))
+			either = append(either, prefixed(index, statusPrefix(status)))
 		}
-		lists = append(lists, union(any))
+		lists = append(lists, union(either))
 	}
 	if q.Plan != "" {
 		lists = append(lists, prefixed(index, planPrefix(q.Plan)))
@@ -117,7 +117,7 @@ func listsOf(tx *bbolt.Tx, q store.Query) []list {
 func prefixed(index *bbolt.Bucket, prefix []byte) list {
 	cursor := index.Cursor()
 	return func(from position) (p position, ok bool) {
-		key := append(prefix[:len(prefix):len(prefix)], from[:]...)
+		key := slices.Concat(prefix, from[:])
 		k, _ := cursor.Seek(key)
 		switch {
 		case k == nil:

@@ -34,7 +34,7 @@ func TestOpenMakesDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer closeStore(t, s)
 	if want := filepath.Join(dir, bolt.FileName); s.Path() != want {
 		t.Errorf("path is %q, want %q", s.Path(), want)
 	}
@@ -52,7 +52,7 @@ func TestOpenRefusesNewer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Close()
+	closeStore(t, s)
 	edit(t, dir, func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte("meta")).Put([]byte("schema"), binary.BigEndian.AppendUint64(nil, 2))
 	})
@@ -67,7 +67,7 @@ func TestOpenRefusesNewer(t *testing.T) {
 	if s, err = bolt.Open(dir); err != nil {
 		t.Fatal(err)
 	}
-	s.Close()
+	closeStore(t, s)
 }
 
 func TestOpenRefusesOtherFiles(t *testing.T) {
@@ -83,7 +83,7 @@ func TestOpenRefusesOtherFiles(t *testing.T) {
 			}
 			s, err := bolt.Open(dir)
 			if err == nil {
-				s.Close()
+				closeStore(t, s)
 				t.Fatal("it was opened")
 			}
 			if !strings.Contains(err.Error(), file) {
@@ -113,7 +113,7 @@ func TestCorruptRecord(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.Close()
+			closeStore(t, s)
 			edit(t, dir, func(tx *bbolt.Tx) error {
 				top := tx.Bucket([]byte(c.bucket))
 				id, _ := top.Cursor().First()
@@ -122,7 +122,7 @@ func TestCorruptRecord(t *testing.T) {
 				return top.Bucket(id).Put(k, v[:len(v)-2])
 			})
 			s, epoch = lead(t, dir)
-			defer s.Close()
+			defer closeStore(t, s)
 			_, err = s.Load(t.Context(), task)
 			if err == nil || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrNotFound) {
 				t.Errorf("load: error is %v", err)
@@ -132,6 +132,13 @@ func TestCorruptRecord(t *testing.T) {
 				t.Errorf("another task cannot be written: %v", err)
 			}
 		})
+	}
+}
+
+func closeStore(t *testing.T, s *bolt.Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -150,7 +157,7 @@ func lead(t *testing.T, dir string) (*bolt.Store, uint64) {
 
 func TestInvalidChanges(t *testing.T) {
 	s, epoch := lead(t, t.TempDir())
-	defer s.Close()
+	defer closeStore(t, s)
 	h := &store.Header{Task: "p-aaaaaaaa"}
 	for name, c := range map[string]store.Change{
 		"no task":       {Create: true, Header: h, Source: []byte{}},
@@ -168,7 +175,7 @@ func TestInvalidChanges(t *testing.T) {
 // TestSpaceIsReused: a file does not grow without end under tasks that come and go, nor under a task that goes on and on.
 func TestSpaceIsReused(t *testing.T) {
 	s, epoch := lead(t, t.TempDir())
-	defer s.Close()
+	defer closeStore(t, s)
 	commit := func(c store.Change) {
 		t.Helper()
 		if err := s.Commit(t.Context(), epoch, []store.Change{c}); err != nil {

@@ -100,8 +100,8 @@ func readHeader(hot *bbolt.Bucket) (*store.Header, error) {
 
 // counters are what is remembered of a task beside its contents.
 type counters struct {
-	// print is the fingerprint of the Create that made the task.
-	print fingerprint
+	// creation is the fingerprint of the Create that made the task.
+	creation fingerprint
 	// headerPieces is the number of pieces of the header; lastSeq the Seq of the newest history entry.
 	headerPieces uint64
 	lastSeq      uint64
@@ -120,7 +120,7 @@ type extent struct {
 }
 
 func (c *counters) put(hot *bbolt.Bucket) error {
-	b := append(make([]byte, 0, 96), c.print[:]...)
+	b := append(make([]byte, 0, 96), c.creation[:]...)
 	for _, n := range []uint64{
 		c.headerPieces, c.lastSeq, c.nodes,
 		c.specs.first, c.specs.next, c.specs.total, c.specs.live,
@@ -137,10 +137,10 @@ func readCounters(hot *bbolt.Bucket) (*counters, error) {
 	}
 	r := &reader{b: hot.Get([]byte{kindCounters})}
 	c := &counters{}
-	if len(r.b) < len(c.print) {
+	if len(r.b) < len(c.creation) {
 		return nil, errCorrupt
 	}
-	r.b = r.b[copy(c.print[:], r.b):]
+	r.b = r.b[copy(c.creation[:], r.b):]
 	for _, n := range []*uint64{
 		&c.headerPieces, &c.lastSeq, &c.nodes,
 		&c.specs.first, &c.specs.next, &c.specs.total, &c.specs.live,

@@ -40,6 +40,7 @@ func Benchmark(b *testing.B, backend Backend) {
 
 // written starts to count bytes; the function that it gives reports them per unit.
 func written(b *testing.B, backend Backend) func(units int, unit string) {
+	b.Helper()
 	if backend.Written == nil {
 		return func(int, string) {}
 	}
@@ -76,7 +77,8 @@ func updates(h *store.Header, nodes, size, stride int, next *int, seq *uint64) s
 }
 
 func benchCommit(b *testing.B, backend Backend, nodes, size, stride int) {
-	f := start(b, backend)
+	b.Helper()
+	f := startAt(b, backend, backend.Place(b))
 	task := bigTask(taskName("p", 0), nodes)
 	f.commit(task)
 	next, seq := 0, uint64(1)
@@ -93,11 +95,13 @@ func benchCommit(b *testing.B, backend Backend, nodes, size, stride int) {
 }
 
 func rate(b *testing.B, n int, unit string) {
+	b.Helper()
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), unit)
 }
 
 func benchParallel(b *testing.B, backend Backend, writers int) {
-	f := start(b, backend)
+	b.Helper()
+	f := startAt(b, backend, backend.Place(b))
 	var tasks []store.Change
 	for i := range writers {
 		tasks = append(tasks, bigTask(taskName("p", i), 100))
@@ -123,7 +127,8 @@ func benchParallel(b *testing.B, backend Backend, writers int) {
 }
 
 func benchCreate(b *testing.B, backend Backend, nodes int) {
-	f := start(b, backend)
+	b.Helper()
+	f := startAt(b, backend, backend.Place(b))
 	report := written(b, backend)
 	n := 0
 	for b.Loop() {
@@ -138,7 +143,8 @@ func benchCreate(b *testing.B, backend Backend, nodes int) {
 }
 
 func benchLoad(b *testing.B, backend Backend, nodes int) {
-	f := start(b, backend)
+	b.Helper()
+	f := startAt(b, backend, backend.Place(b))
 	task := bigTask(taskName("p", 0), nodes)
 	f.commit(task)
 	next, seq := 0, uint64(1)
@@ -153,7 +159,8 @@ func benchLoad(b *testing.B, backend Backend, nodes int) {
 }
 
 func benchDelete(b *testing.B, backend Backend, nodes int) {
-	f := start(b, backend)
+	b.Helper()
+	f := startAt(b, backend, backend.Place(b))
 	report := written(b, backend)
 	n := 0
 	for b.Loop() {
@@ -174,7 +181,8 @@ func benchDelete(b *testing.B, backend Backend, nodes int) {
 
 // benchList lists pages of 50 of many tasks: the newest, by plan, by a status that few have, by a label together with a plan.
 func benchList(b *testing.B, backend Backend, count int) {
-	f := start(b, backend)
+	b.Helper()
+	f := startAt(b, backend, backend.Place(b))
 	for from := 0; from < count; from += 1000 {
 		var batch []store.Change
 		for i := from; i < from+1000; i++ {

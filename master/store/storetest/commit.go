@@ -3,14 +3,14 @@ package storetest
 import (
 	"bytes"
 	"fmt"
-	"testing"
 
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/master/store"
 )
 
-func testLead(t *testing.T, b Backend) {
-	f := start(t, b)
+func testLead(s *suite) {
+	t := s.t
+	f := s.start()
 	if f.epoch == 0 {
 		t.Error("an epoch of 0")
 	}
@@ -24,8 +24,9 @@ func testLead(t *testing.T, b Backend) {
 	f.commit(creation(header("p-aaaaaaaa", 1), 1))
 }
 
-func testFenced(t *testing.T, b Backend) {
-	f := start(t, b)
+func testFenced(s *suite) {
+	t := s.t
+	f := s.start()
 	old := f.epoch
 	f.commit(creation(ended(header("p-aaaaaaaa", 1), 2, 3), 1))
 	f.epoch = f.lead()
@@ -43,8 +44,9 @@ func testFenced(t *testing.T, b Backend) {
 	diff(t, "the other task", before, f.load("p-aaaaaaaa"))
 }
 
-func testCreate(t *testing.T, b Backend) {
-	f := start(t, b)
+func testCreate(s *suite) {
+	t := s.t
+	f := s.start()
 	h := &store.Header{
 		Task: "p-aaaaaaaa", Plan: "p", Status: dag.TaskNew, Submitted: 1_700_000_000_123, Ended: 0, Expires: 5,
 		Labels: map[string]string{"team": "a", "": "empty", "quote": `"`}, Request: "req 1",
@@ -72,8 +74,9 @@ func testCreate(t *testing.T, b Backend) {
 	diff(t, "history", c.Log, f.history(h.Task))
 }
 
-func testExists(t *testing.T, b Backend) {
-	f := start(t, b)
+func testExists(s *suite) {
+	t := s.t
+	f := s.start()
 	h := header("p-aaaaaaaa", 1)
 	h.Request = "one"
 	f.commit(creation(h, 1))
@@ -102,8 +105,8 @@ func testExists(t *testing.T, b Backend) {
 	diff(t, "the first task", before, f.load(h.Task))
 }
 
-func testUnknownTask(t *testing.T, b Backend) {
-	f := start(t, b)
+func testUnknownTask(s *suite) {
+	f := s.start()
 	f.commitFails(store.ErrNotFound, store.Change{Task: "p-aaaaaaaa", Nodes: []store.NodeRecord{node("p-aaaaaaaa", 0, "RUNNING")}})
 	f.commitFails(store.ErrNotFound, store.Change{Task: "p-aaaaaaaa", Header: header("p-aaaaaaaa", 1)})
 	f.gone("p-aaaaaaaa")
@@ -111,8 +114,9 @@ func testUnknownTask(t *testing.T, b Backend) {
 	f.commit()
 }
 
-func testUpdate(t *testing.T, b Backend) {
-	f := start(t, b)
+func testUpdate(s *suite) {
+	t := s.t
+	f := s.start()
 	h := header("p-aaaaaaaa", 1)
 	c := creation(h, 2)
 	f.commit(c)
@@ -141,8 +145,9 @@ func testUpdate(t *testing.T, b Backend) {
 	}
 }
 
-func testOrder(t *testing.T, b Backend) {
-	f := start(t, b)
+func testOrder(s *suite) {
+	t := s.t
+	f := s.start()
 	h := header("p-aaaaaaaa", 1)
 	f.commit(
 		creation(h, 1),
@@ -155,8 +160,9 @@ func testOrder(t *testing.T, b Backend) {
 	diff(t, "header", *ended(h, 3, 0), r.Header)
 }
 
-func testRepeat(t *testing.T, b Backend) {
-	f := start(t, b)
+func testRepeat(s *suite) {
+	t := s.t
+	f := s.start()
 	h := header("p-aaaaaaaa", 1)
 	h.Request = "one"
 	doomed := header("p-bbbbbbbb", 1)
@@ -185,8 +191,9 @@ func testRepeat(t *testing.T, b Backend) {
 	diff(t, "list", []string{h.Task}, names(f.listAll(store.Query{})))
 }
 
-func testRepeatRecreate(t *testing.T, b Backend) {
-	f := start(t, b)
+func testRepeatRecreate(s *suite) {
+	t := s.t
+	f := s.start()
 	h := header("p-aaaaaaaa", 1)
 	h.Request = "one"
 	f.commit(creation(h, 3), store.Change{Task: h.Task, Log: []store.LogEntry{{Seq: 9, Body: []byte("nine")}}})
@@ -202,8 +209,9 @@ func testRepeatRecreate(t *testing.T, b Backend) {
 	}
 }
 
-func testLarge(t *testing.T, b Backend) {
-	f := start(t, b)
+func testLarge(s *suite) {
+	t := s.t
+	f := s.start()
 	h := header("p-aaaaaaaa", 1)
 	fill := func(n int, c byte) []byte { return bytes.Repeat([]byte{c, c + 1, 0}, n/3) }
 	h.Body = fill(300_000, 'h')
@@ -226,9 +234,10 @@ func testLarge(t *testing.T, b Backend) {
 }
 
 // testManyNodes writes a task of many nodes at once, then all their states in scattered order.
-func testManyNodes(t *testing.T, b Backend) {
+func testManyNodes(s *suite) {
+	t := s.t
 	const count, stride = 20_000, 7919 // the stride has no divisor in common with the count
-	f := start(t, b)
+	f := s.start()
 	h := header("p-aaaaaaaa", 1)
 	c := creation(h, count)
 	f.commit(c)
@@ -249,8 +258,9 @@ func testManyNodes(t *testing.T, b Backend) {
 }
 
 // testManyUpdates updates few nodes so often that whatever a store gathers on the way has to be cleared up.
-func testManyUpdates(t *testing.T, b Backend) {
-	f := start(t, b)
+func testManyUpdates(s *suite) {
+	t := s.t
+	f := s.start()
 	h, other := header("p-aaaaaaaa", 1), header("p-bbbbbbbb", 1)
 	c := creation(h, 5)
 	f.commit(c, creation(other, 3))

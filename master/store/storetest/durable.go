@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -17,9 +18,10 @@ import (
 )
 
 // testConcurrent has several writers, each with a task of its own, and readers that look at all of them meanwhile.
-func testConcurrent(t *testing.T, b Backend) {
+func testConcurrent(s *suite) {
+	t := s.t
 	const writers, rounds, nodes = 6, 40, 5
-	f := start(t, b)
+	f := s.start()
 	var work sync.WaitGroup
 	for w := range writers {
 		work.Go(func() { write(t, f, taskName("p", w), rounds, nodes) })
@@ -93,8 +95,9 @@ func whole(t tb, r *store.Record) int {
 	return n
 }
 
-func testContext(t *testing.T, b Backend) {
-	f := start(t, b)
+func testContext(s *suite) {
+	t := s.t
+	f := s.start()
 	h := header("p-aaaaaaaa", 1)
 	f.commit(creation(h, 1))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -117,8 +120,9 @@ func testContext(t *testing.T, b Backend) {
 	f.commit(store.Change{Task: h.Task, Header: header(h.Task, 1)})
 }
 
-func testClose(t *testing.T, b Backend) {
-	f := start(t, b)
+func testClose(s *suite) {
+	t := s.t
+	f := s.start()
 	f.commit(creation(header("p-aaaaaaaa", 1), 1))
 	for range 3 {
 		if err := f.s.Close(); err != nil {
@@ -134,9 +138,10 @@ func testClose(t *testing.T, b Backend) {
 	wantErr(t, err, store.ErrUnavailable)
 }
 
-func testReopen(t *testing.T, b Backend) {
-	place := b.Place(t)
-	f := startAt(t, b, place)
+func testReopen(s *suite) {
+	t := s.t
+	place := s.Place(t)
+	f := s.startAt(place)
 	all := gallery(f)
 	h := all[7]
 	f.commit(store.Change{Task: h.Task, Nodes: []store.NodeRecord{node(h.Task, 1, "RUNNING")}, Log: []store.LogEntry{{Seq: 2}}})
@@ -147,7 +152,7 @@ func testReopen(t *testing.T, b Backend) {
 		t.Fatal(err)
 	}
 
-	f = startAt(t, b, place)
+	f = s.startAt(place)
 	if f.epoch <= first {
 		t.Errorf("epoch %d after %d of the time before", f.epoch, first)
 	}
@@ -160,15 +165,16 @@ func testReopen(t *testing.T, b Backend) {
 	f.gone(h.Task)
 }
 
-func testExclusive(t *testing.T, b Backend) {
-	if !b.Exclusive {
+func testExclusive(s *suite) {
+	t := s.t
+	if !s.Exclusive {
 		return // testShared is for those that are not
 	}
-	place := b.Place(t)
-	f := startAt(t, b, place)
-	s, err := b.Open(place)
+	place := s.Place(t)
+	f := s.startAt(place)
+	second, err := s.Open(place)
 	if err == nil {
-		s.Close()
+		_ = second.Close()
 	}
 	wantErr(t, err, store.ErrLocked)
 	if err != nil && !strings.Contains(err.Error(), place) {
@@ -178,17 +184,18 @@ func testExclusive(t *testing.T, b Backend) {
 	if err := f.s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	startAt(t, b, place).load("p-aaaaaaaa")
+	s.startAt(place).load("p-aaaaaaaa")
 }
 
-func testShared(t *testing.T, b Backend) {
-	if b.Exclusive {
+func testShared(s *suite) {
+	t := s.t
+	if s.Exclusive {
 		return // testExclusive is for those that are
 	}
-	place := b.Place(t)
-	one := startAt(t, b, place)
+	place := s.Place(t)
+	one := s.startAt(place)
 	one.commit(creation(header("p-aaaaaaaa", 1), 1))
-	two := startAt(t, b, place)
+	two := s.startAt(place)
 	if two.epoch <= one.epoch {
 		t.Fatalf("epoch %d after %d", two.epoch, one.epoch)
 	}
@@ -201,13 +208,13 @@ func testShared(t *testing.T, b Backend) {
 // childPlace is the environment variable that makes a test binary the writer of testCrash.
 const childPlace = "CLIC_STORETEST_PLACE"
 
-// Main is the TestMain of an implementation's tests. It runs the tests, or the process that testCrash kills.
+// Main is the TestMain of an implementation's tests. It runs the tests, or is the process that testCrash kills.
 func Main(m *testing.M, b Backend) {
 	if place := os.Getenv(childPlace); place != "" {
-		fmt.Fprintln(os.Stderr, "cannot write:", writeUntilKilled(b, place))
-		os.Exit(1)
+		fmt.Fprintln(os.Stderr, "cannot write:", writeUntilKilled(b, place, os.Stdout))
+		return
 	}
-	os.Exit(m.Run())
+	m.Run()
 }
 
 const (
@@ -215,14 +222,14 @@ const (
 	crashNodes   = 20
 )
 
-// writeUntilKilled commits round after round for several tasks, and says on standard output what was acknowledged.
-func writeUntilKilled(b Backend, place string) error {
-	ctx := background()
+// writeUntilKilled commits round after round for several tasks, and says on out what was acknowledged.
+func writeUntilKilled(b Backend, place string, out io.Writer) error {
+	ctx := context.Background()
 	s, err := b.Open(place)
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	epoch, err := s.Lead(ctx, "writer")
 	if err != nil {
 		return err
@@ -241,7 +248,7 @@ func writeUntilKilled(b Backend, place string) error {
 					failed <- err
 					return
 				}
-				fmt.Printf("%d %d\n", w, n)
+				fmt.Fprintf(out, "%d %d\n", w, n)
 			}
 		}()
 	}
@@ -249,8 +256,9 @@ func writeUntilKilled(b Backend, place string) error {
 }
 
 // testCrash kills a process that writes, and looks for what it was told is written.
-func testCrash(t *testing.T, b Backend) {
-	place := b.Place(t)
+func testCrash(s *suite) {
+	t := s.t
+	place := s.Place(t)
 	acked := [crashWriters]int{}
 	for life := range 4 {
 		child := exec.CommandContext(t.Context(), os.Args[0])
@@ -278,14 +286,15 @@ func testCrash(t *testing.T, b Backend) {
 		if err := child.Wait(); err == nil || child.ProcessState.Exited() {
 			t.Fatalf("the writer ended by itself: %v", err)
 		}
-		survived(t, b, place, acked)
+		s.survived(place, acked)
 	}
 }
 
 // survived checks that every task is whole and at least at the round that was acknowledged.
-func survived(t *testing.T, b Backend, place string, acked [crashWriters]int) {
+func (s *suite) survived(place string, acked [crashWriters]int) {
+	t := s.t
 	t.Helper()
-	f := startAt(t, b, place)
+	f := s.startAt(place)
 	for w, want := range acked {
 		r := f.load(taskName("p", w))
 		n := whole(t, r)

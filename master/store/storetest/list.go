@@ -3,14 +3,14 @@ package storetest
 import (
 	"fmt"
 	"slices"
-	"testing"
 
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/master/store"
 )
 
-func testListOrder(t *testing.T, b Backend) {
-	f := start(t, b)
+func testListOrder(s *suite) {
+	t := s.t
+	f := s.start()
 	diff(t, "an empty list", []string(nil), names(f.listAll(store.Query{})))
 	var batch []store.Change
 	for i, submitted := range []dag.Time{500, 100, 300, 1_700_000_000_000, 2, 256, 255} {
@@ -84,8 +84,8 @@ func (f *fixture) checkList(what string, q store.Query, all []store.Header) {
 	diff(f.t, what, want, got)
 }
 
-func testListFilters(t *testing.T, b Backend) {
-	f := start(t, b)
+func testListFilters(s *suite) {
+	f := s.start()
 	all := gallery(f)
 	f.epoch = f.lead()
 	queries := []store.Query{
@@ -120,8 +120,8 @@ func testListFilters(t *testing.T, b Backend) {
 	}
 }
 
-func testListFollows(t *testing.T, b Backend) {
-	f := start(t, b)
+func testListFollows(s *suite) {
+	f := s.start()
 	h := header("p-aaaaaaaa", 10)
 	h.Status = dag.TaskNew
 	h.Labels = map[string]string{"team": "a"}
@@ -156,8 +156,9 @@ func testListFollows(t *testing.T, b Backend) {
 }
 
 // testListStable reads a list in pages while tasks come and go: those that were there and stayed are each seen once.
-func testListStable(t *testing.T, b Backend) {
-	f := start(t, b)
+func testListStable(s *suite) {
+	t := s.t
+	f := s.start()
 	all := gallery(f)
 	for _, filter := range []store.Query{{}, {Plan: "etl"}, {Statuses: []dag.TaskStatus{dag.TaskRunning, dag.TaskNew}}} {
 		q := filter
@@ -207,9 +208,10 @@ func testListStable(t *testing.T, b Backend) {
 	}
 }
 
-func testListLimits(t *testing.T, b Backend) {
+func testListLimits(s *suite) {
+	t := s.t
 	const count = 1100
-	f := start(t, b)
+	f := s.start()
 	var batch []store.Change
 	for i := range count {
 		batch = append(batch, creation(header(taskName("p", i), dag.Time(1+i/5)), 0))

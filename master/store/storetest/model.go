@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -83,14 +82,15 @@ func (m *model) apply(batch []store.Change) {
 }
 
 // testModel does random things to a store and to the model, and compares them.
-func testModel(t *testing.T, b Backend) {
+func testModel(s *suite) {
+	t := s.t
 	rapid.Check(t, func(rt *rapid.T) {
-		place := b.Place(t)
-		s, err := b.Open(place)
+		place := s.Place(t)
+		opened, err := s.Open(place)
 		if err != nil {
 			rt.Fatal(err)
 		}
-		r := &modelRun{rt: rt, s: s, m: &model{tasks: map[string]*modelTask{}, clock: 1000}}
+		r := &modelRun{rt: rt, s: opened, m: &model{tasks: map[string]*modelTask{}, clock: 1000}}
 		defer func() { _ = r.s.Close() }()
 		r.lead()
 		rt.Repeat(map[string]func(*rapid.T){
@@ -99,7 +99,7 @@ func testModel(t *testing.T, b Backend) {
 			"stale":   func(rt *rapid.T) { r.rt = rt; r.stale() },
 			"expire":  func(rt *rapid.T) { r.rt = rt; r.expire() },
 			"list":    func(rt *rapid.T) { r.rt = rt; r.list() },
-			"reopen":  func(rt *rapid.T) { r.rt = rt; r.reopen(b, place) },
+			"reopen":  func(rt *rapid.T) { r.rt = rt; r.reopen(s.Backend, place) },
 			"":        func(rt *rapid.T) { r.rt = rt; r.compare() },
 		})
 	})

@@ -2,14 +2,14 @@ package storetest
 
 import (
 	"fmt"
-	"testing"
 
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/master/store"
 )
 
-func testHistory(t *testing.T, b Backend) {
-	f := start(t, b)
+func testHistory(s *suite) {
+	t := s.t
+	f := s.start()
 	h := header("p-aaaaaaaa", 1)
 	c := creation(h, 1)
 	c.Log = nil
@@ -63,8 +63,9 @@ func testHistory(t *testing.T, b Backend) {
 	wantErr(t, err, store.ErrNotFound)
 }
 
-func testResolve(t *testing.T, b Backend) {
-	f := start(t, b)
+func testResolve(s *suite) {
+	t := s.t
+	f := s.start()
 	one, two := header("p-abcdefgh", 1), header("some-plan-bcdefghi", 2)
 	one.Request = "request"
 	two.Request = "request-2"
@@ -102,8 +103,9 @@ func testResolve(t *testing.T, b Backend) {
 	f.commit(creation(three, 1)) // the key is free again
 }
 
-func testSharedSuffix(t *testing.T, b Backend) {
-	f := start(t, b)
+func testSharedSuffix(s *suite) {
+	t := s.t
+	f := s.start()
 	f.commit(creation(header("p-abcdefgh", 1), 1), creation(header("q-abcdefgh", 2), 1))
 	got, err := f.s.Resolve(t.Context(), store.Key{Suffix: "abcdefgh"})
 	if err != nil || got != "p-abcdefgh" && got != "q-abcdefgh" {
@@ -116,8 +118,9 @@ func testSharedSuffix(t *testing.T, b Backend) {
 	}
 }
 
-func testDelete(t *testing.T, b Backend) {
-	f := start(t, b)
+func testDelete(s *suite) {
+	t := s.t
+	f := s.start()
 	h, other := header("p-aaaaaaaa", 1), header("p-bbbbbbbb", 1)
 	h.Labels, h.Request = map[string]string{"team": "a"}, "one"
 	f.commit(creation(h, 30), creation(other, 2))
@@ -136,8 +139,9 @@ func testDelete(t *testing.T, b Backend) {
 	diff(t, "new history", creation(again, 1).Log, f.history(h.Task))
 }
 
-func testExpire(t *testing.T, b Backend) {
-	f := start(t, b)
+func testExpire(s *suite) {
+	t := s.t
+	f := s.start()
 	headers := []*store.Header{
 		ended(header("p-dueaaaaa", 1), 50, 99),
 		ended(header("p-duebbbbb", 2), 50, 100),
@@ -177,9 +181,10 @@ func testExpire(t *testing.T, b Backend) {
 	}
 }
 
-func testExpireLimit(t *testing.T, b Backend) {
+func testExpireLimit(s *suite) {
+	t := s.t
 	const count = 130
-	f := start(t, b)
+	f := s.start()
 	var batch []store.Change
 	want := map[string]bool{}
 	for i := range count {

@@ -1,8 +1,8 @@
 // Package storetest is the conformance and benchmark suite of the store contract. An implementation passes it with
 //
-//	func TestMain(m *testing.M)          { storetest.Main(m, backend) }
-//	func TestStore(t *testing.T)         { storetest.Run(t, backend) }
-//	func BenchmarkStore(b *testing.B)    { storetest.Benchmark(b, backend) }
+//	func TestMain(m *testing.M)       { storetest.Main(m, backend) }
+//	func TestStore(t *testing.T)      { storetest.Run(t, backend) }
+//	func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, backend) }
 //
 // where backend says how to open a store. Everything that the suite checks stands in the comments of package store; where the
 // contract leaves something open (the order of tasks that were submitted in the same millisecond, which of two tasks a suffix
@@ -40,9 +40,10 @@ type Backend struct {
 
 // Run checks everything.
 func Run(t *testing.T, b Backend) {
+	t.Helper()
 	for _, c := range []struct {
 		name string
-		run  func(t *testing.T, b Backend)
+		run  func(s *suite)
 	}{
 		{"Lead", testLead},
 		{"FencedWritesNothing", testFenced},
@@ -76,7 +77,7 @@ func Run(t *testing.T, b Backend) {
 		{"Crash", testCrash},
 		{"Model", testModel},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.run(t, b) })
+		t.Run(c.name, func(t *testing.T) { c.run(&suite{Backend: b, t: t}) })
 	}
 }
 
@@ -97,10 +98,21 @@ type fixture struct {
 	epoch uint64
 }
 
+// suite is what each check of the suite gets.
+type suite struct {
+	Backend
+	t *testing.T
+}
+
 // start opens a store at a new place and leads it.
-func start(t testing.TB, b Backend) *fixture {
-	t.Helper()
-	return startAt(t, b, b.Place(t))
+func (s *suite) start() *fixture {
+	s.t.Helper()
+	return startAt(s.t, s.Backend, s.Place(s.t))
+}
+
+func (s *suite) startAt(place string) *fixture {
+	s.t.Helper()
+	return startAt(s.t, s.Backend, place)
 }
 
 func startAt(t tb, b Backend, place string) *fixture {
@@ -319,6 +331,3 @@ func clone(batch []store.Change) []store.Change {
 	}
 	return out
 }
-
-// background is for what runs in a t.Cleanup, when the test's own context has ended.
-func background() context.Context { return context.Background() }
