@@ -1,4 +1,20 @@
 // Package plan turns a plan in Argo-Workflow YAML into a dag.Plan and the dag.Program that a run asks while it goes on.
+//
+// One path leads through it: Parse reads the text (source, decode, fields), compiles templates and calls (compile, body)
+// and checks them (check, refs); Document.Build makes the nodes that are known at submission (builder, or clic for plans
+// of the CLIC form); the program answers the core's questions while the task runs (expand, hooks, outputs, stage).
+//
+// The meaning is that of Argo Workflows 3.7, as the plans in testdata/probes show. Different on purpose:
+//
+//   - A task that somebody stopped is CANCELLED, and so is what it had not started; Argo calls both Failed.
+//   - The message of a task whose deadline passed names the deadline. A dag that failed has a message at all.
+//   - A bad condition or loop is said at once, as a warning, because Argo runs such plans and fails only when their turn
+//     comes. So is the use of an output that stays literal text if its step is skipped.
+//   - Capital letters in a template's name are refused: Argo accepts them and makes pods that cannot exist.
+//   - A loop in steps is a node of its own here, around its instances.
+//   - The result of a script is always kept, not only where something refers to it.
+//   - The attempts of a program are one node with a history, not one node each. Templates that are tried as a whole have
+//     a node for each try.
 package plan
 
 import (

@@ -34,7 +34,7 @@ var _ dag.Program = (*program)(nil)
 
 // Build makes the plan and the program of a task: what is known at submission as nodes, the rest to be expanded when
 // its turn comes. task is the full name (see TaskName). All that is wrong is reported at once; with errors there is
-// neither plan nor program. Building again with the same arguments gives the same.
+// neither plan nor program, nor where Parse has reported some. Building again with the same arguments gives the same.
 func (d *Document) Build(planName, task string, o BuildOptions) (*dag.Plan, dag.Program, Diagnostics) {
 	ds := &collector{file: d.file, root: d.root}
 	if err := ValidName(planName); err != nil {
@@ -44,9 +44,6 @@ func (d *Document) Build(planName, task string, o BuildOptions) (*dag.Plan, dag.
 	p := &program{wf: d.wf, opts: o, name: strings.ToLower(planName), task: task, set: d.set, clic: d.clic}
 	p.setGlobals(params)
 	if ds.list.HasErrors() || d.broken() {
-		if d.broken() && !ds.list.HasErrors() {
-			ds.add(SeverityError, "invalid", nil, nil, "the plan has errors", "")
-		}
 		return nil, nil, ds.result()
 	}
 	out := &dag.Plan{

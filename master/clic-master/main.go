@@ -150,8 +150,11 @@ func (o *options) load(getenv func(string) string) (master.Config, error) {
 		field *string
 		value string
 	}{
-		{&cfg.Listen, o.listen}, {&cfg.DataDir, o.dataDir}, {&cfg.Store, o.store},
-		{&cfg.LogFormat, o.logFormat}, {&cfg.LogLevel, o.logLevel},
+		{&cfg.Listen, o.listen},
+		{&cfg.DataDir, o.dataDir},
+		{&cfg.Store, o.store},
+		{&cfg.LogFormat, o.logFormat},
+		{&cfg.LogLevel, o.logLevel},
 	} {
 		if f.value != "" {
 			*f.field = f.value

@@ -346,6 +346,8 @@ func (s *shard) deleted(p part, err error, fx *effects) {
 	if err == nil {
 		fx.news = append(fx.news, p.deletion.task)
 		s.e.finished.forget(p.deletion.task)
+		delete(s.broken, p.deletion.task)
+		s.e.broken.Delete(p.deletion.task)
 		if t := p.task; t != nil && !t.gone {
 			for _, i := range t.known() {
 				if sd := t.side[i]; sd.live && !s.paused {

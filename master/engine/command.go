@@ -179,8 +179,14 @@ func (e *Engine) Delete(ctx context.Context, name string, force bool, who string
 	if err := e.ready(); err != nil {
 		return err
 	}
-	if _, err := e.header2task(ctx, name); err != nil && (!force || errors.Is(err, store.ErrNotFound)) {
+	t, err := e.header2task(ctx, name)
+	switch {
+	case err != nil && (!force || errors.Is(err, store.ErrNotFound)):
 		return err
+	case err == nil && !force && !t.Status.Terminal():
+		return &dag.Refusal{
+			Reason: fmt.Sprintf("task %q has not ended: it is %s", name, t.Status), Hint: "cancel it first, or force the deletion",
+		}
 	}
 	if force {
 		if err := e.endByForce(ctx, name, who); err != nil {
@@ -190,6 +196,12 @@ func (e *Engine) Delete(ctx context.Context, name string, force bool, who string
 	attempts, err := e.attemptsOf(ctx, name)
 	if err != nil {
 		return err
+	}
+	if t, err = e.header2task(ctx, name); errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if t != nil && !t.Status.Terminal() {
+		e.stopAll(ctx, attempts) // of a task that cannot be run, nobody else would
 	}
 	d := &deletion{quiet: quiet{name}, call: newCall()}
 	if err := e.shardOf(name).await(ctx, d, d.call); err != nil {
@@ -252,6 +264,21 @@ func (e *Engine) attemptsOf(ctx context.Context, name string) (map[string][]stri
 		return nil, nil // what cannot be read can be deleted all the same
 	}
 	return ids, err
+}
+
+// stopAll stops attempts that may still run.
+func (e *Engine) stopAll(ctx context.Context, attempts map[string][]string) {
+	for name, ids := range attempts {
+		x := e.cfg.Executors[name]
+		for _, id := range ids {
+			if x == nil {
+				break
+			}
+			if err := x.Cancel(ctx, id, 0); err != nil {
+				e.log.Warn("cannot stop an attempt of a deleted task", "attempt", id, "error", err)
+			}
+		}
+	}
 }
 
 // forget lets executors drop what they keep of attempts. What they could not drop is reported, not repeated.

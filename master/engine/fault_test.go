@@ -312,6 +312,15 @@ func TestTasksThatCannotBeLoadedAreIsolated(t *testing.T) {
 		if v, err := r.engine.Task(ctx, bad); err != nil || !strings.Contains(v.Message, "cannot be run") {
 			t.Errorf("the task says %+v, %v", v, err)
 		}
+		if err := r.engine.Delete(ctx, bad, false, "me"); err == nil {
+			t.Error("it can be deleted without force, though it has not ended")
+		}
+		if err := r.engine.Delete(ctx, bad, true, "me"); err != nil {
+			t.Error(err)
+		}
+		if _, err := r.engine.Task(ctx, bad); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("reading it gives %v", err)
+		}
 	})
 }
 

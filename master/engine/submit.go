@@ -64,7 +64,7 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (*Submitted, error) {
 			return old, err
 		}
 	}
-	draft, err := e.draft(&s)
+	draft, err := e.draft(ctx, &s)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func (d *draft) answer(created bool) *Submitted {
 }
 
 // draft compiles a submission, and says everything that is wrong with it at once.
-func (e *Engine) draft(s *Submission) (*draft, error) {
+func (e *Engine) draft(ctx context.Context, s *Submission) (*draft, error) {
 	o := s.BuildOptions
 	if o.Callbacks == nil {
 		o.Callbacks = e.cfg.Callbacks
@@ -149,7 +149,10 @@ func (e *Engine) draft(s *Submission) (*draft, error) {
 		name = "plan" // so that the rest can be checked as well
 	}
 	d := &draft{source: source{File: s.File, Plan: name, YAML: string(s.YAML), Options: o}}
-	task := plan.TaskName(name, random8())
+	task, err := e.newName(ctx, name)
+	if err != nil {
+		return nil, err
+	}
 	p, program, more := doc.Build(name, task, o)
 	ds = append(ds, more...)
 	ds = append(ds, e.checkExecutors(s.File, p)...)
@@ -212,6 +215,23 @@ func (e *Engine) create(ctx context.Context, s *Submission, d *draft) error {
 	nt.create = &creation{source: src}
 	n := &newcomer{quiet: quiet{t.Name}, call: newCall(), run: nt, delta: delta}
 	return e.shardOf(t.Name).await(ctx, n, n.call)
+}
+
+// newName makes a task name whose suffix no other task has: stages are found by it.
+func (e *Engine) newName(ctx context.Context, planName string) (string, error) {
+	for {
+		name := plan.TaskName(planName, random8())
+		if first, _ := e.active.ofStage(name); first != nil {
+			continue
+		}
+		_, err := e.cfg.Store.Resolve(ctx, store.Key{Suffix: suffixOf(name)})
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return name, nil
+		case err != nil:
+			return "", fmt.Errorf("cannot make a name for a task of plan %q: %w", planName, err)
+		}
+	}
 }
 
 func random8() (b [8]byte) {

@@ -23,7 +23,9 @@ type deaf struct{ engine.API }
 func (deaf) Submit(context.Context, engine.Submission) (*engine.Submitted, error) {
 	return nil, engine.ErrStopping
 }
+
 func (deaf) Task(context.Context, string) (*engine.TaskView, error) { return nil, engine.ErrStopping }
+
 func (deaf) Report(context.Context, engine.StageReport) (bool, bool, error) {
 	return false, false, engine.ErrStopping
 }

@@ -20,8 +20,7 @@
 //	epoch                       the highest leader's epoch seen
 //	attempts/<name>/            one attempt; the name is its id (Dir)
 //	  state                     lines of JSON: how it began, that it was to be stopped, how it ended
-//	  stdout, stderr            the beginning of its output; stdout.<offset> a later part (package
-//	                            streamlog)
+//	  stdout, stderr            the beginning of its output; stdout.<offset> a later part
 //	  order                     how the two streams were interleaved
 //	  run/work/, run/tmp/       its working directory and its TMPDIR; dropped at its end if both are empty
 //	  script                    the text of a script

@@ -116,4 +116,3 @@ func readOrder(dir string) ([]turn, error) {
 	}
 	return turns, nil
 }
-

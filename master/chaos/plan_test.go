@@ -1,0 +1,193 @@
+package chaos
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+)
+
+// plan is the plan that the master is killed under: layers of stages with fan-outs, joins, loops over results, retries,
+// failures, conditions, and stages that report by themselves.
+type plan struct {
+	yaml   string
+	stages int
+	// finale is the name of the last stage, which waits for all others.
+	finale string
+}
+
+// planner writes the tasks of a plan.
+type planner struct {
+	rand  *rand.Rand
+	tasks strings.Builder
+	count int // stages so far, the children of loops included
+	next  int
+	layer []string          // good tasks of the layer before
+	fresh []string          // good tasks of this layer
+	sinks map[string]string // tasks that nothing depends on yet, and how the finale depends on them
+	order []string          // the names of all tasks
+}
+
+// loopWidth is the number of stages that a loop becomes.
+const loopWidth = 8
+
+// makePlan makes a plan of that many stages; always the same one for the same number. Its stages write to dir; program is
+// what those run that report by themselves.
+func makePlan(stages int, dir, program string) plan {
+	p := &planner{rand: rand.New(rand.NewPCG(1, uint64(stages))), sinks: map[string]string{}}
+	for p.count < stages-1-loopWidth {
+		width := 3 + p.rand.IntN(max(4, stages/20))
+		for range width {
+			if p.count < stages-1-loopWidth {
+				p.any()
+			}
+		}
+		if len(p.layer) > 3 && p.rand.IntN(3) == 0 && p.count < stages-1 {
+			p.task("nap", strings.Join(p.layer, " && "), "0.02")
+		}
+		if len(p.fresh) > 0 {
+			p.layer, p.fresh = p.fresh, nil
+		}
+	}
+	for p.count < stages-1 {
+		p.task("quick", p.after(), "")
+	}
+	var all []string
+	for _, name := range p.order {
+		if how, ok := p.sinks[name]; ok {
+			all = append(all, name+how)
+		}
+	}
+	finale := p.task("quick", strings.Join(all, " && "), "")
+	return plan{yaml: head + p.tasks.String() + templates(dir, program), stages: p.count, finale: finale}
+}
+
+// any adds one of the kinds of stages, with what goes with it.
+func (p *planner) any() {
+	switch n := p.rand.IntN(100); {
+	case n < 38:
+		p.task("quick", p.after(), "")
+	case n < 64:
+		p.task("nap", p.after(), fmt.Sprintf("0.%02d", 1+p.rand.IntN(15)))
+	case n < 72:
+		p.task("flaky", p.after(), fmt.Sprint(1+p.rand.IntN(2)))
+	case n < 77:
+		p.task("flaky-later", p.after(), "1")
+	case n < 83:
+		p.task("family", p.after(), "")
+	case n < 87:
+		from := p.task("result", p.after(), fmt.Sprint(n))
+		p.task("show", from, "{{tasks."+from+".outputs.result}}")
+	case n < 92:
+		from := p.task("java", p.after(), "")
+		p.task("quick", from, "") // which may start before the other has ended
+	case n < 94:
+		p.add("quick", p.after(), "", `, when: "1 == 2"`, "", 1)
+	case n < 95:
+		p.task("litter", p.after(), "")
+	case n < 97:
+		bad := p.add("doomed", p.after(), "", "", ".Failed", 1)
+		p.task("quick", bad+".Failed", "")
+		p.add("quick", bad, "", "", ".Omitted", 1)
+	default:
+		from := p.task("list", p.after(), "")
+		loop := p.add("show", from, "{{item}}", `, withParam: "{{tasks.`+from+`.outputs.result}}"`, "", loopWidth)
+		p.fresh = append(p.fresh, loop)
+	}
+}
+
+// after chooses dependencies among the layer before.
+func (p *planner) after() string {
+	var names []string
+	for _, i := range p.rand.Perm(len(p.layer)) {
+		if len(names) < 1+p.rand.IntN(3) {
+			names = append(names, p.layer[i])
+		}
+	}
+	return strings.Join(names, " && ")
+}
+
+// task adds a stage that ends well.
+func (p *planner) task(template, depends, argument string) string {
+	name := p.add(template, depends, argument, "", "", 1)
+	p.fresh = append(p.fresh, name)
+	return name
+}
+
+// add writes a task; how is in what way the finale depends on it ("": on its good end).
+func (p *planner) add(template, depends, argument, more, how string, stages int) string {
+	p.next++
+	name := fmt.Sprintf("s%04d", p.next)
+	parameter := "k"
+	if template == "java" {
+		parameter, argument = "javaArgs", "{{PROGRAM}}"
+	}
+	fmt.Fprintf(&p.tasks, "      - {name: %s, template: %s", name, template)
+	if depends != "" {
+		fmt.Fprintf(&p.tasks, ", depends: %q", depends)
+		for _, d := range strings.Split(depends, " && ") {
+			d, _, _ = strings.Cut(d, ".")
+			delete(p.sinks, d)
+		}
+	}
+	fmt.Fprintf(&p.tasks, ", arguments: {parameters: [{name: %s, value: %q}]}%s}\n", parameter, argument, more)
+	p.sinks[name] = how
+	p.order = append(p.order, name)
+	p.count += stages
+	return name
+}
+
+const head = `apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {generateName: chaos-}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    dag:
+      failFast: false
+      tasks:
+`
+
+// The scripts of the stages. Each writes its start, and its end with its exit status, by itself: one line, appended.
+const (
+	begin = `D={{DIR}}
+        bye() { echo "$CLIC_STAGE_ID $CLIC_ATTEMPT $1" >> "$D/ends/$CLIC_STAGE_ID"; exit $1; }
+        echo "$CLIC_STAGE_ID $CLIC_ATTEMPT $$" >> "$D/starts/$CLIC_STAGE_ID"
+`
+	// Two of the processes that litter leaves behind are out of its session and group.
+	bodies = `quick: bye 0
+nap: sleep {{inputs.parameters.k}}; bye 0
+flaky: '[ "$CLIC_ATTEMPT" -ge {{inputs.parameters.k}} ] || bye 3; bye 0'
+flaky-later: '[ "$CLIC_ATTEMPT" -ge {{inputs.parameters.k}} ] || bye 4; bye 0'
+family: (sleep 0.03; sleep 0.03) & sleep 0.1 & sleep 0.05 & wait; bye 0
+litter: sleep 600 & setsid sleep 600 & setsid sh -c 'trap "" TERM; sleep 600' & bye 0
+doomed: sleep 0.01; bye 7
+result: echo "result {{inputs.parameters.k}} of attempt $CLIC_ATTEMPT"; bye 0
+show: echo "shown {{inputs.parameters.k}}"; bye 0
+list: echo "[1,2,3,4,5,6,7,8]"; bye 0`
+)
+
+// templates writes the templates: one per script, and the one of the stages that report by themselves.
+func templates(dir, program string) string {
+	var b strings.Builder
+	for line := range strings.Lines(bodies) {
+		name, body, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		fmt.Fprintf(&b, "  - name: %s\n    inputs: {parameters: [{name: k, default: \"\"}]}\n", name)
+		switch name {
+		case "flaky":
+			b.WriteString("    retryStrategy: {limit: \"3\"}\n")
+		case "flaky-later":
+			b.WriteString("    retryStrategy: {limit: \"3\", backoff: {duration: 150ms}}\n")
+		case "doomed":
+			b.WriteString("    retryStrategy: {limit: \"1\"}\n")
+		}
+		fmt.Fprintf(&b, "    script:\n      image: none\n      command: [sh]\n      source: |\n        %s        %s\n", begin, strings.Trim(body, "'"))
+	}
+	b.WriteString("  - name: java\n    inputs: {parameters: [{name: javaArgs}]}\n    container: {image: none}\n")
+	return b.String()
+}
+
+// fill puts the places into a plan's text.
+func (p plan) fill(dir, program string) string {
+	return strings.NewReplacer("{{DIR}}", dir, "{{PROGRAM}}", program+" --dagPath="+dir).Replace(p.yaml)
+}
