@@ -41,9 +41,11 @@ type Op uint8
 const (
 	// OpAtom tests one node.
 	OpAtom Op = iota
-	// OpAnd, OpOr and OpNot combine.
+	// OpAnd is true where all of Sub are.
 	OpAnd
+	// OpOr is true where any of Sub is.
 	OpOr
+	// OpNot is true where its only Sub is false.
 	OpNot
 )
 

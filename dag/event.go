@@ -79,7 +79,7 @@ type (
 		Why  string
 	}
 
-	// Retry runs failed, cancelled and omitted nodes again, and what depends on them.
+	// RetryTask runs failed, cancelled and omitted nodes again, and what depends on them.
 	RetryTask struct {
 		At  Time
 		Who string

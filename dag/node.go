@@ -1,10 +1,10 @@
 package dag
 
-// Time is a moment in milliseconds since the Unix epoch; 0 is "not yet". A Duration is in milliseconds as well.
-type (
-	Time     int64
-	Duration int64
-)
+// Time is a moment in milliseconds since the Unix epoch; 0 is "not yet".
+type Time int64
+
+// Duration is a span of time in milliseconds.
+type Duration int64
 
 // Kind says what a node is.
 type Kind uint8

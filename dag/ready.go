@@ -174,11 +174,11 @@ func (r *Run) begins(i int32) {
 	if n.Spec.Deferred && !n.Expanded && !r.expand(i) {
 		return
 	}
-	switch n = r.nodes[i]; {
-	case n.Spec.Kind == KindStage:
+	switch n.Spec.Kind {
+	case KindStage:
 		n.Ready = true
 		r.changed(i)
-	case n.Spec.Kind == KindGate:
+	case KindGate:
 		r.openGate(i)
 	default:
 		r.startGroup(i)

@@ -60,7 +60,7 @@ type Stop struct {
 	Timeout bool `json:"timeout,omitempty"`
 }
 
-// Terminal is the number of stages that have ended, and the number of all.
+// Progress is the number of stages that have ended, and the number of all.
 func (t *Task) Progress() (done, total int32) {
 	for s, n := range t.Counts {
 		if Status(s).Terminal() {

@@ -40,7 +40,8 @@ func NewWorld(p *dag.Plan, x dag.Expander) (*World, error) {
 	if err := w.check(nil, d); err != nil {
 		return nil, err
 	}
-	return w, w.Do(dag.Start{At: w.Now})
+	err = w.Do(dag.Start{At: w.Now})
+	return w, err
 }
 
 // Do applies an event and checks everything. Refusals are given back; a broken rule is an error that is no Refusal.

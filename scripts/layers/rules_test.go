@@ -83,7 +83,7 @@ var layers = []layer{
 	// its own, and being the program that a private master runs in, it hosts the local executor's shim.
 	{
 		packages: "shell/...",
-		project:  []tree{"dag/...", "executors/local/...", "master", "master/results/...", "idl/gen/..."}, modules: anyModule,
+		project:  []tree{"dag/...", "executors", "executors/local/...", "master", "master/results/...", "idl/gen/..."}, modules: anyModule,
 	},
 
 	{packages: "idl/...", modules: []string{thrift}},
