@@ -67,13 +67,19 @@ spec:
     script: {image: none, command: [sh], source: "exit 3"}
 `
 
-func wantCode(t *testing.T, err error, want base.ErrorCode) *base.ClicError {
+// wantCode checks that err is a ClicError of the code which says all the texts somewhere.
+func wantCode(t *testing.T, err error, want base.ErrorCode, texts ...string) {
 	t.Helper()
 	var e *base.ClicError
 	if !errors.As(err, &e) || e.Code != want {
 		t.Fatalf("got %v (%T), want a ClicError %v", err, err, want)
 	}
-	return e
+	all := fmt.Sprint(e.Message, e.Hint, e.Field, e.Diagnostics)
+	for _, text := range texts {
+		if !strings.Contains(all, text) {
+			t.Errorf("%q is not said in %s", text, all)
+		}
+	}
 }
 
 func ok[T any](t *testing.T) func(v T, err error) T {
@@ -197,10 +203,8 @@ func holds(t *testing.T, c *thriftmaster.TaskServiceClient, task string, ids []s
 	if v.State != thriftmaster.StageState_SUSPEND || len(v.Holds) != 1 || v.Holds[0].RootStageId != ids[1] {
 		t.Errorf("stage behind a hold: %+v", v)
 	}
-	e := wantCode(t, c.Resume(ctx, ids[2], ""), base.ErrorCode_REFUSED)
-	if !strings.Contains(e.Message+e.Hint, ids[1]) {
-		t.Errorf("the refusal does not name the stage to continue: %+v", e)
-	}
+	// The refusal names the stage to continue.
+	wantCode(t, c.Resume(ctx, ids[2], ""), base.ErrorCode_REFUSED, ids[1])
 	if err := c.Resume(ctx, ids[1], "ann"); err != nil {
 		t.Error(err)
 	}
@@ -323,10 +327,7 @@ func TestBadPlansOverTheWire(t *testing.T) {
 	_, err := c.Submit(t.Context(), &thriftmaster.Submission{
 		Plan: strings.ReplaceAll(failing, "template: bad", "template: nobody"), FileName: new("my.yaml"), PlanName: "a_b",
 	})
-	e := wantCode(t, err, base.ErrorCode_INVALID)
-	if len(e.Diagnostics) < 2 || !strings.Contains(e.Message, "my.yaml:12") || !strings.Contains(fmt.Sprint(e.Diagnostics), "nobody") {
-		t.Errorf("%+v", e)
-	}
+	wantCode(t, err, base.ErrorCode_INVALID, "my.yaml:12", "nobody", "a_b", "File:my.yaml Line:12")
 	_, err = c.Submit(t.Context(), nil)
 	wantCode(t, err, base.ErrorCode_INVALID)
 	_, err = c.Submit(t.Context(), &thriftmaster.Submission{Plan: "[not a plan"})

@@ -212,7 +212,7 @@ func (c Config) storeDir() (string, error) {
 		return filepath.Clean(u.Path), nil
 	case "redis", "rediss":
 		// Without the URL, which may hold a password.
-		return "", errors.New("Redis is not supported by this version; leave it out to keep the state in the data directory")
+		return "", errors.New("this version does not support Redis; leave it out to keep the state in the data directory")
 	}
 	return "", fmt.Errorf("unknown kind of store %q; write bolt:///DIRECTORY", u.Scheme)
 }

@@ -43,7 +43,7 @@ func (d files) read(path string) ([]byte, error) {
 
 // absolute reads the file if, with all links resolved, it is below one of the directories.
 func (d files) absolute(path string) ([]byte, error) {
-	real, err := filepath.EvalSymlinks(path)
+	found, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		if d.within(path) {
 			return nil, fmt.Errorf("cannot read %s: %w", d.what, err)
@@ -56,7 +56,7 @@ func (d files) absolute(path string) ([]byte, error) {
 		if err != nil {
 			continue
 		}
-		rel, err := filepath.Rel(dir, real)
+		rel, err := filepath.Rel(dir, found)
 		if err == nil && filepath.IsLocal(rel) {
 			return d.open(dir, rel, path)
 		}

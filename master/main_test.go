@@ -34,19 +34,19 @@ type running struct {
 }
 
 // config is that of a master of its own, below a directory.
-func config(t testing.TB, dir string) master.Config {
+func config(tb testing.TB, dir string) master.Config {
 	return master.Config{
 		Listen: "127.0.0.1:0", DataDir: filepath.Join(dir, "data"), PlanDirs: []string{dir}, ResultDirs: []string{dir},
-		TimeZone: "UTC", Version: "v-test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		TimeZone: "UTC", Version: "v-test", Logger: slog.New(slog.NewTextHandler(tb.Output(), nil)),
 	}
 }
 
 // run runs a master until the test ends, or stop is called.
-func run(t testing.TB, cfg master.Config) *running {
-	t.Helper()
+func run(tb testing.TB, cfg master.Config) *running {
+	tb.Helper()
 	m, err := master.New(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -61,28 +61,28 @@ func run(t testing.TB, cfg master.Config) *running {
 		cancel()
 		return <-done
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := r.stop(); err != nil {
-			t.Errorf("the master ended with %v", err)
+			tb.Errorf("the master ended with %v", err)
 		}
 	})
 	select {
 	case <-m.Ready():
 	case err := <-done:
 		done <- nil
-		t.Fatalf("the master did not start: %v", err)
+		tb.Fatalf("the master did not start: %v", err)
 	}
 	return r
 }
 
 // connect gives clients of both services on one connection.
-func (r *running) connect(t testing.TB) (*thriftmaster.TaskServiceClient, *thriftmaster.SchedulerServiceClient) {
-	t.Helper()
+func (r *running) connect(tb testing.TB) (*thriftmaster.TaskServiceClient, *thriftmaster.SchedulerServiceClient) {
+	tb.Helper()
 	nc, err := net.DialTimeout("tcp", r.Addr().String(), patience)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { nc.Close() })
+	tb.Cleanup(func() { nc.Close() })
 	conf := &thrift.TConfiguration{MaxMessageSize: 1 << 30, MaxFrameSize: 1 << 30}
 	p := thrift.NewTBinaryProtocolConf(thrift.NewTFramedTransportConf(thrift.NewTSocketFromConnConf(nc, conf), conf), conf)
 	client := func(service string) thrift.TClient {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -36,6 +37,7 @@ const maxPlanFile = 4 << 20
 type Master struct {
 	cfg      Config
 	log      *slog.Logger
+	lock     *os.File
 	store    store.Store
 	engine   *engine.Engine
 	server   *rpc.Server
@@ -54,11 +56,8 @@ func New(cfg Config) (*Master, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot use this configuration: %w", err)
 	}
-	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("cannot make the data directory: %w", err)
-	}
 	m := &Master{cfg: cfg, log: cfg.Logger, ready: make(chan struct{})}
-	for _, step := range []func() error{m.openStore, m.listen, m.build} {
+	for _, step := range []func() error{m.lockData, m.openStore, m.listen, m.build} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, m.Close())
 		}
@@ -66,7 +65,29 @@ func New(cfg Config) (*Master, error) {
 	return m, nil
 }
 
-// openStore opens the store, which also makes sure that this is the only master of the data directory.
+// lockData makes sure that this is the only master of the data directory.
+func (m *Master) lockData() error {
+	dir := m.cfg.DataDir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cannot make the data directory: %w", err)
+	}
+	lock, err := lockFile(filepath.Join(dir, lockName))
+	if errors.Is(err, ErrInUse) {
+		who := "another clic-master"
+		if p, ok := readPresence(dir); ok {
+			who += " (" + p.String() + ")"
+		}
+		return fmt.Errorf("data directory %s is %w by %s: stop that one, use it as it is, or choose another directory with --data-dir",
+			dir, ErrInUse, who)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot lock the data directory: %w", err)
+	}
+	m.lock = lock
+	return nil
+}
+
+// openStore opens the store.
 func (m *Master) openStore() error {
 	dir, err := m.cfg.storeDir()
 	if err != nil {
@@ -74,12 +95,7 @@ func (m *Master) openStore() error {
 	}
 	s, err := bolt.Open(dir)
 	if errors.Is(err, store.ErrLocked) {
-		who := "another clic-master"
-		if p, ok := readPresence(dir); ok {
-			who += " (" + p.String() + ")"
-		}
-		return fmt.Errorf("data directory %s is %w by %s: stop that one, use it as it is, or choose another directory with --data-dir",
-			dir, ErrInUse, who)
+		return fmt.Errorf("the store in %s is %w by another process: stop that one, or choose another store with --store", dir, ErrInUse)
 	}
 	if err != nil {
 		return err
@@ -93,7 +109,8 @@ func (m *Master) listen() error {
 	if m.cfg.NoListen {
 		return nil
 	}
-	l, err := net.Listen("tcp", m.cfg.Listen)
+	var lc net.ListenConfig
+	l, err := lc.Listen(context.Background(), "tcp", m.cfg.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("port %s is %w by another program, perhaps another clic-master: stop that one, or choose another port with --listen HOST:PORT",
 			m.cfg.Listen, ErrInUse)
@@ -197,14 +214,10 @@ func (m *Master) Run(ctx context.Context) (err error) {
 			return errors.Join(err, m.stop())
 		}
 	}
-	dir, err := m.cfg.storeDir()
-	if err == nil {
-		err = m.announce(dir)
-	}
-	if err != nil {
+	if err := m.announce(m.cfg.DataDir); err != nil {
 		return errors.Join(err, m.stop())
 	}
-	defer withdraw(dir)
+	defer withdraw(m.cfg.DataDir)
 	close(m.ready)
 	for _, note := range m.cfg.Notes {
 		m.log.Warn(note)
@@ -251,6 +264,10 @@ func (m *Master) Close() error {
 	}
 	if m.store != nil {
 		errs = append(errs, m.store.Close())
+	}
+	if m.lock != nil {
+		// Closing lets go of the lock.
+		errs = append(errs, m.lock.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -33,6 +33,21 @@ func TestTwoMastersOnOneDirectory(t *testing.T) {
 	run(t, cfg)
 }
 
+func TestTwoMastersOnOneStore(t *testing.T) {
+	cfg := config(t, t.TempDir())
+	cfg.Store = "bolt://" + t.TempDir()
+	run(t, cfg)
+	other := config(t, t.TempDir())
+	other.Store = cfg.Store
+	if _, err := master.New(other); !errors.Is(err, master.ErrInUse) || !strings.Contains(err.Error(), "--store") {
+		t.Errorf("another data directory: %v", err)
+	}
+	cfg.Store = ""
+	if _, err := master.New(cfg); !errors.Is(err, master.ErrInUse) || !strings.Contains(err.Error(), "--data-dir") {
+		t.Errorf("another store: %v", err)
+	}
+}
+
 func TestPortInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -59,6 +60,25 @@ func readPresence(dir string) (p presence, ok bool) {
 		return presence{}, false
 	}
 	return p, true
+}
+
+// lockName is the file that is locked for as long as a master uses the directory.
+const lockName = "master.lock"
+
+// lockFile takes a lock that ends with the process, or when the file is closed. ErrInUse if another process has it.
+func lockFile(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return f, nil
+	}
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = ErrInUse
+	}
+	return nil, errors.Join(err, f.Close())
 }
 
 // keyFile holds the secret by which tokens of attempts are made and checked, over restarts.

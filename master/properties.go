@@ -79,7 +79,7 @@ func (l *loader) finish() {
 // properties reports whether the file is in the old form: all its lines are key=value, empty or comments, and there is at
 // least one of the first.
 func properties(b []byte) bool {
-	any := false
+	some := false
 	for line := range bytes.Lines(b) {
 		s := strings.TrimSpace(string(line))
 		if s == "" || s[0] == '#' || s[0] == '!' {
@@ -89,9 +89,9 @@ func properties(b []byte) bool {
 		if !ok || strings.ContainsAny(strings.TrimSpace(key), ": \t\"'{}[]") {
 			return false
 		}
-		any = true
+		some = true
 	}
-	return any
+	return some
 }
 
 // loadProperties reads key=value lines.

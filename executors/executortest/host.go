@@ -40,19 +40,18 @@ func Serve(e executors.Executor, in io.Reader, out io.Writer) (err error) {
 	}
 }
 
-// HostProcess is a process that calls Serve.
-type HostProcess struct {
+// hostProcess is a process that calls Serve.
+type hostProcess struct {
 	cmd  *exec.Cmd
 	in   io.WriteCloser
 	out  *bufio.Reader
 	once sync.Once
 }
 
-// StartHost starts the running test binary anew, with variables added to its environment by which its TestMain knows that
-// it has to call Serve on its standard input and output.
-func StartHost(t *testing.T, env ...string) *HostProcess {
+// startHost starts the running test binary anew, with variables added to its environment.
+func startHost(t *testing.T, env []string) *hostProcess {
 	t.Helper()
-	h := &HostProcess{cmd: exec.CommandContext(background(), "/proc/self/exe")}
+	h := &hostProcess{cmd: exec.CommandContext(background(), "/proc/self/exe")}
 	h.cmd.Env = append(os.Environ(), env...)
 	h.cmd.Stderr = os.Stderr
 	var err error
@@ -72,7 +71,7 @@ func StartHost(t *testing.T, env ...string) *HostProcess {
 }
 
 // launch has the process launch an attempt.
-func (h *HostProcess) launch(t *testing.T, a executors.Attempt) {
+func (h *hostProcess) launch(t *testing.T, a executors.Attempt) {
 	t.Helper()
 	b, err := json.Marshal(a)
 	if err != nil {
@@ -88,7 +87,7 @@ func (h *HostProcess) launch(t *testing.T, a executors.Attempt) {
 }
 
 // kill ends the process with SIGKILL and waits until it is gone.
-func (h *HostProcess) kill() {
+func (h *hostProcess) kill() {
 	h.once.Do(func() {
 		_ = h.cmd.Process.Kill()
 		_ = h.cmd.Wait()

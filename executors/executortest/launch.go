@@ -135,9 +135,9 @@ func testEnvironment(b *bench) {
 
 // A secret reaches the program, and stays nowhere else.
 func testSecrets(b *bench) {
-	const secret, token = "Xq7-very-secret-9Zk", "Tk3-very-token-7Qp"
+	const secret, token = "Xq7-very-\xff\xfe-secret-9Zk", "Tk3-very-token-7Qp" // any bytes
 	b.s.PutSecret(b.T, "db", "password", secret)
-	a := b.attempt("secrets", `[ "$PASSWORD" = "`+strings.ReplaceAll(secret, "-", `"-"`)+`" ] && [ -n "$CLIC_TOKEN" ] && exit 7; exit 1`)
+	a := b.attempt("secrets", `[ "$PASSWORD" = "$(printf 'Xq7-very-\377\376-secret-9Z%s' k)" ] && [ -n "$CLIC_TOKEN" ] && exit 7; exit 1`)
 	a.Token = token
 	a.Spec.Env = append(a.Spec.Env, dag.EnvVar{Name: "PASSWORD", SecretName: "db", SecretKey: "password"})
 	b.launch(a)

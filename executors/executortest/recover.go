@@ -80,7 +80,7 @@ func testOrphans(b *bench) {
 
 // A master that is killed takes nothing along: what runs is adopted, and what ended meanwhile is known.
 func testHostKilled(b *bench) {
-	host := b.s.Host(b.T)
+	host := startHost(b.T, b.s.HostEnv)
 	host.launch(b.T, b.attempt("runs", sayPID+`echo ran >> "$S/ran"; `+awaitGo+`echo late; exit 8`))
 	host.launch(b.T, b.attempt("ends", `echo $$ > "$S/ends.new"; mv "$S/ends.new" "$S/ends"; while [ ! -e "$S/end" ]; do sleep 0.02; done; exit 11`))
 	b.pids("pid")

@@ -31,8 +31,9 @@ type Subject struct {
 	Kept []string
 	// Alive reports whether a process that a program has named by its number still runs.
 	Alive func(pid int) bool
-	// Host starts another process with an executor over the same world, that calls Serve.
-	Host func(t *testing.T) *HostProcess
+	// HostEnv are variables by which the TestMain of the running test binary, started anew, knows that it has to call Serve
+	// with an executor over the same world, on its standard input and output.
+	HostEnv []string
 	// LogLimit is how many bytes are kept of one stream.
 	LogLimit int64
 }

@@ -67,7 +67,7 @@ func (e *Executor) prepare(a executors.Attempt) (*nursery.Launch, error) {
 	}
 	l := &nursery.Launch{
 		ID: a.ID, Task: a.Task, Stage: a.Stage, Number: a.Number, Epoch: a.Epoch,
-		Path: p.path, Argv: p.argv, Env: env.list, Dir: p.dir, Script: p.script, Refusal: p.refusal,
+		Path: p.path, Argv: p.argv, Env: env.bytes(), Dir: p.dir, Script: p.script, Refusal: p.refusal,
 		Note: notes(a.Spec),
 		Want: nursery.Want{
 			LogLimit: e.cfg.LogLimit, Capture: a.Spec.CaptureResult, ResultLimit: e.cfg.ResultLimit,
@@ -123,6 +123,7 @@ type inbox struct {
 	mu    sync.Mutex
 	news  []*nursery.Response
 	stops map[string]struct{} // cancelled: if it turns out to be unknown, it counts as stopped
+	shut  bool                // nobody takes anything out any more
 	wake  chan struct{}
 }
 
@@ -146,7 +147,9 @@ func (b *inbox) stopped(id string) bool {
 
 func (b *inbox) put(r *nursery.Response) {
 	b.mu.Lock()
-	b.news = append(b.news, r)
+	if !b.shut {
+		b.news = append(b.news, r)
+	}
 	b.mu.Unlock()
 	select {
 	case b.wake <- struct{}{}:
@@ -162,8 +165,15 @@ func (b *inbox) take() []*nursery.Response {
 	return news
 }
 
+func (b *inbox) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shut, b.news = true, nil
+}
+
 // deliver hands news to the sink, in order.
 func (e *Executor) deliver() {
+	defer e.inbox.close()
 	for {
 		select {
 		case <-e.inbox.wake:

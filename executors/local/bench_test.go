@@ -42,6 +42,7 @@ func ends(b *testing.B) (executors.Executor, <-chan executors.Sighting) {
 }
 
 func launchTrue(b *testing.B, e executors.Executor, id string) {
+	b.Helper()
 	spec := &dag.StageSpec{StageID: id, Template: "true", Command: []string{"true"}}
 	if err := e.Launch(b.Context(), executors.Attempt{ID: id, Task: "bench", Stage: id, Spec: spec}); err != nil {
 		b.Error(err)

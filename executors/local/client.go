@@ -35,8 +35,8 @@ type link struct {
 // connect reaches the nursery of the data directory, and starts one if there is none.
 func (e *Executor) connect(ctx context.Context) (*link, error) {
 	var err error
-	// A nursery may end between being found and being connected to, so a few rounds are needed at most.
-	for range 3 {
+	// A nursery may end between being found and being connected to, so it is tried again a few times.
+	for range 10 {
 		var c net.Conn
 		if c, err = nursery.Dial(ctx, e.data); err == nil {
 			return &link{c: c, news: e.inbox.put, down: make(chan struct{}), calls: map[uint64]chan nursery.Response{}}, nil

@@ -51,6 +51,15 @@ func (e *environment) get(name string) string {
 	return ""
 }
 
+// bytes is the environment as it goes over the wire.
+func (e *environment) bytes() [][]byte {
+	all := make([][]byte, len(e.list))
+	for i, v := range e.list {
+		all[i] = []byte(v)
+	}
+	return all
+}
+
 func envName(v string) string {
 	name, _, _ := strings.Cut(v, "=")
 	return name
@@ -123,7 +132,7 @@ func (e *Executor) environ(a executors.Attempt, dir string) (*environment, error
 // value is what a variable of the plan is set to; false if it is optional and there is none. Errors name the secret, never
 // its value.
 func (e *Executor) value(v dag.EnvVar) (string, bool, error) {
-	kind, option, dir, name, key := "", "", "", "", ""
+	var kind, option, dir, name, key string
 	switch {
 	case v.SecretName != "":
 		kind, option, dir, name, key = "secret", "secrets", e.cfg.SecretsDir, v.SecretName, v.SecretKey

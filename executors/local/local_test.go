@@ -29,8 +29,7 @@ func TestMain(m *testing.M) {
 			err = executortest.Serve(e, os.Stdin, os.Stdout)
 		}
 		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			panic(err)
 		}
 		return
 	}
@@ -49,28 +48,36 @@ func config(dir string) local.Config {
 func TestConformance(t *testing.T) {
 	t.Setenv("EXECUTORTEST_LEAK", "the master's own")
 	executortest.Run(t, func(t *testing.T) *executortest.Subject {
+		t.Helper()
 		dir := t.TempDir()
 		checkNursery(t, config(dir).DataDir)
 		return &executortest.Subject{
-			Open:      func(t *testing.T) executors.Executor { return open(t, config(dir)) },
+			Open:      opener(config(dir)),
 			Shared:    t.TempDir(),
 			PutSecret: put(config(dir).SecretsDir),
 			PutConfig: put(config(dir).ConfigDir),
 			Kept:      []string{config(dir).DataDir},
 			Alive:     alive,
-			Host:      func(t *testing.T) *executortest.HostProcess { return executortest.StartHost(t, hostEnv+"="+dir) },
+			HostEnv:   []string{hostEnv + "=" + dir},
 			LogLimit:  logLimit,
 		}
 	})
 }
 
-func open(t testing.TB, c local.Config) *local.Executor {
-	t.Helper()
+func open(tb testing.TB, c local.Config) *local.Executor {
+	tb.Helper()
 	e, err := local.New(c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return e
+}
+
+func opener(c local.Config) func(t *testing.T) executors.Executor {
+	return func(t *testing.T) executors.Executor {
+		t.Helper()
+		return open(t, c)
+	}
 }
 
 func put(dir string) func(t *testing.T, name, key, value string) {
@@ -97,28 +104,28 @@ func alive(pid int) bool {
 }
 
 // checkNursery fails the test if its nursery has complained, or does not end when the test is over.
-func checkNursery(t testing.TB, data string) {
-	t.Helper()
-	t.Cleanup(func() {
+func checkNursery(tb testing.TB, data string) {
+	tb.Helper()
+	tb.Cleanup(func() {
 		lock, err := os.Open(filepath.Join(data, "nursery-v1.lock"))
 		if errors.Is(err, os.ErrNotExist) {
 			return
 		}
 		if err != nil {
-			t.Error(err)
+			tb.Error(err)
 			return
 		}
-		defer lock.Close()
+		defer func() { _ = lock.Close() }()
 		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil { // it holds the lock as long as it lives
-			t.Error(err)
+			tb.Error(err)
 		}
 		complaints, err := os.ReadFile(filepath.Join(data, "nursery.log"))
 		if err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 		for line := range strings.Lines(string(complaints)) {
 			if !strings.Contains(line, "level=INFO") {
-				t.Errorf("nursery: %s", line)
+				tb.Errorf("nursery: %s", line)
 			}
 		}
 	})

@@ -193,7 +193,7 @@ func newChanges(dir string) *changes {
 		_ = unix.Close(fd)
 		return c
 	}
-	c.f = os.NewFile(uintptr(fd), "inotify") //nolint:gosec // a descriptor
+	c.f = os.NewFile(uintptr(fd), "inotify")
 	return c
 }
 

@@ -124,7 +124,7 @@ func (w *world) log(id string, o executors.LogOptions) string {
 	if err != nil {
 		w.Fatal(err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	b, err := io.ReadAll(r)
 	if err != nil {
 		w.Fatal(err)
@@ -132,28 +132,30 @@ func (w *world) log(id string, o executors.LogOptions) string {
 	return string(b)
 }
 
-// nursery finds the process that serves the data directory.
-func (w *world) nursery() int {
+// nursery waits for the process that serves the data directory.
+func (w *world) nursery() (pid int) {
 	w.Helper()
-	data, err := filepath.EvalSymlinks(w.c.DataDir)
-	if err != nil {
-		w.Fatal(err)
-	}
-	pid := 0
 	w.until("a nursery", func() bool {
-		names, err := filepath.Glob("/proc/[0-9]*/cmdline")
-		if err != nil {
-			w.Fatal(err)
-		}
-		for _, name := range names {
-			if b, err := os.ReadFile(name); err == nil && strings.HasSuffix(string(b), "\x00"+data+"\x00") && strings.HasPrefix(string(b), "clic-nursery\x00") {
-				pid, _ = strconv.Atoi(filepath.Base(filepath.Dir(name)))
-				return true
-			}
-		}
-		return false
+		pid = findNursery(w.c.DataDir)
+		return pid != 0
 	})
 	return pid
+}
+
+// findNursery gives the process that serves the data directory, or 0.
+func findNursery(data string) int {
+	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return 0
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err == nil && string(b) == "clic-nursery\x00__clic-nursery\x00"+data+"\x00" {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+			return pid
+		}
+	}
+	return 0
 }
 
 // killNursery kills the nursery and waits until it is gone.

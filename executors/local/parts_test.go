@@ -25,19 +25,23 @@ func TestSighting(t *testing.T) {
 		want executors.Sighting
 	}{
 		{
-			"waits", nursery.Response{Waits: "waits for b"},
+			"waits",
+			nursery.Response{Waits: "waits for b"},
 			executors.Sighting{Phase: dag.AttemptPending, At: now, Reason: "waits for b"},
 		},
 		{
-			"running", nursery.Response{Begun: begun},
+			"running",
+			nursery.Response{Begun: begun},
 			executors.Sighting{Phase: dag.AttemptRunning, At: time.UnixMilli(1000), Started: time.UnixMilli(1000), Info: "pid 7; image x is not used"},
 		},
 		{
-			"unknown", nursery.Response{Unknown: true},
+			"unknown",
+			nursery.Response{Unknown: true},
 			executors.Sighting{Phase: dag.AttemptFailed, At: now, Failure: dag.NewFailure(dag.FailLost, 0, "nothing is known of this attempt on this machine")},
 		},
 		{
-			"succeeded", nursery.Response{End: &nursery.End{
+			"succeeded",
+			nursery.Response{End: &nursery.End{
 				At: 3000, Started: 1000, CPU: 12, MaxRSS: 4096, Result: &result, Params: map[string]string{"p": "v"}, Killed: 2,
 			}},
 			executors.Sighting{
@@ -46,32 +50,39 @@ func TestSighting(t *testing.T) {
 			},
 		},
 		{
-			"failed", nursery.Response{End: &nursery.End{At: 3000, Started: 1000, Exit: 3, Output: "missing"}},
+			"failed",
+			nursery.Response{End: &nursery.End{At: 3000, Started: 1000, Exit: 3, Output: "missing"}},
 			executors.Sighting{Phase: dag.AttemptFailed, ExitCode: 3, Failure: dag.NewFailure(dag.FailExit, 3, "main: Error (exit code 3)")},
 		},
 		{
-			"killed by somebody", nursery.Response{End: &nursery.End{At: 3000, Started: 1000, Exit: 137, Signal: 9}},
+			"killed by somebody",
+			nursery.Response{End: &nursery.End{At: 3000, Started: 1000, Exit: 137, Signal: 9}},
 			executors.Sighting{Phase: dag.AttemptFailed, ExitCode: 137, Failure: dag.NewFailure(dag.FailExit, 137,
 				"main: Error (exit code 137): ended by signal 9 (killed) that was not sent from here: the system may have run out of memory, or somebody killed it")},
 		},
 		{
-			"stopped", nursery.Response{End: &nursery.End{At: 3000, Started: 1000, Exit: 143, Signal: 15, Stopped: true, Killed: 2}},
+			"stopped",
+			nursery.Response{End: &nursery.End{At: 3000, Started: 1000, Exit: 143, Signal: 15, Stopped: true, Killed: 2}},
 			executors.Sighting{Phase: dag.AttemptStopped, ExitCode: 143},
 		},
 		{
-			"output missing", nursery.Response{End: &nursery.End{At: 3000, Started: 1000, Output: "no x"}},
+			"output missing",
+			nursery.Response{End: &nursery.End{At: 3000, Started: 1000, Output: "no x"}},
 			executors.Sighting{Phase: dag.AttemptFailed, Failure: dag.NewFailure(dag.FailOutput, 0, "wait: Error (exit code 64): no x")},
 		},
 		{
-			"no such command", nursery.Response{End: &nursery.End{At: 3000, Started: 1000, Exit: 64, Refusal: "not found"}},
+			"no such command",
+			nursery.Response{End: &nursery.End{At: 3000, Started: 1000, Exit: 64, Refusal: "not found"}},
 			executors.Sighting{Phase: dag.AttemptFailed, ExitCode: 64, Failure: dag.NewFailure(dag.FailExit, 64, "main: Error (exit code 64): not found")},
 		},
 		{
-			"lost", nursery.Response{End: &nursery.End{At: 3000, Started: 1000, Lost: "gone"}},
+			"lost",
+			nursery.Response{End: &nursery.End{At: 3000, Started: 1000, Lost: "gone"}},
 			executors.Sighting{Phase: dag.AttemptFailed, Failure: dag.NewFailure(dag.FailLost, 0, "gone")},
 		},
 		{
-			"could not be started", nursery.Response{End: &nursery.End{At: 3000, Started: 1000, Failed: "no room"}},
+			"could not be started",
+			nursery.Response{End: &nursery.End{At: 3000, Started: 1000, Failed: "no room"}},
 			executors.Sighting{Phase: dag.AttemptFailed, Failure: dag.NewFailure(dag.FailLaunch, 0, "no room")},
 		},
 	} {
@@ -108,15 +119,24 @@ func TestProgram(t *testing.T) {
 		{"by path", dag.StageSpec{Command: []string{bin + "/tool", "b"}}, bin + "/tool", []string{bin + "/tool", "b"}, "", ""},
 		{"relative", dag.StageSpec{Command: []string{"./tool"}, WorkDir: bin}, bin + "/tool", []string{"./tool"}, "", ""},
 		{
-			"script", dag.StageSpec{Command: []string{"tool"}, Args: []string{"-e"}, Script: "x"},
-			bin + "/tool", []string{"tool", "-e", nursery.ScriptFile("/a")}, "", "",
+			"script",
+			dag.StageSpec{Command: []string{"tool"}, Args: []string{"-e"}, Script: "x"},
+			bin + "/tool",
+			[]string{"tool", "-e", nursery.ScriptFile("/a")},
+			"", "",
 		},
 		{
-			"shell", dag.StageSpec{Shell: true, Args: []string{"run --x 'a b'"}}, "/bin/sh",
-			[]string{"/bin/sh", "-c", "run --x 'a b' --stageId=s --masterHost=h --masterPort=1"}, "", "",
+			"shell",
+			dag.StageSpec{Shell: true, Args: []string{"run --x 'a b'"}},
+			"/bin/sh",
+			[]string{"/bin/sh", "-c", "run --x 'a b' --stageId=s --masterHost=h --masterPort=1"},
+			"", "",
 		},
 		{
-			"no such", dag.StageSpec{Command: []string{"none"}}, "", []string{"none"},
+			"no such",
+			dag.StageSpec{Command: []string{"none"}},
+			"",
+			[]string{"none"},
 			`failed to find name in PATH: exec: "none": executable file not found in $PATH`, "",
 		},
 		{"not executable", dag.StageSpec{Command: []string{"text"}}, "", []string{"text"}, "permission denied", ""},

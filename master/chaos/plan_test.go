@@ -58,7 +58,8 @@ func makePlan(stages int, dir, program string) plan {
 		}
 	}
 	finale := p.task("quick", strings.Join(all, " && "), "")
-	return plan{yaml: head + p.tasks.String() + templates(dir, program), stages: p.count, finale: finale}
+	text := strings.NewReplacer("{{DIR}}", dir, "{{PROGRAM}}", program+" --dagPath="+dir).Replace(head + p.tasks.String() + templates())
+	return plan{yaml: text, stages: p.count, finale: finale}
 }
 
 // any adds one of the kinds of stages, with what goes with it.
@@ -148,13 +149,13 @@ spec:
       tasks:
 `
 
-// The scripts of the stages. Each writes its start, and its end with its exit status, by itself: one line, appended.
 const (
+	// begin is how every script begins: it writes down its start, and bye its end with its exit status; one line, appended.
 	begin = `D={{DIR}}
         bye() { echo "$CLIC_STAGE_ID $CLIC_ATTEMPT $1" >> "$D/ends/$CLIC_STAGE_ID"; exit $1; }
         echo "$CLIC_STAGE_ID $CLIC_ATTEMPT $$" >> "$D/starts/$CLIC_STAGE_ID"
 `
-	// Two of the processes that litter leaves behind are out of its session and group.
+	// bodies are the scripts behind that. Two of the processes that litter leaves behind are out of its session and group.
 	bodies = `quick: bye 0
 nap: sleep {{inputs.parameters.k}}; bye 0
 flaky: '[ "$CLIC_ATTEMPT" -ge {{inputs.parameters.k}} ] || bye 3; bye 0'
@@ -168,7 +169,7 @@ list: echo "[1,2,3,4,5,6,7,8]"; bye 0`
 )
 
 // templates writes the templates: one per script, and the one of the stages that report by themselves.
-func templates(dir, program string) string {
+func templates() string {
 	var b strings.Builder
 	for line := range strings.Lines(bodies) {
 		name, body, _ := strings.Cut(strings.TrimSpace(line), ": ")
@@ -185,9 +186,4 @@ func templates(dir, program string) string {
 	}
 	b.WriteString("  - name: java\n    inputs: {parameters: [{name: javaArgs}]}\n    container: {image: none}\n")
 	return b.String()
-}
-
-// fill puts the places into a plan's text.
-func (p plan) fill(dir, program string) string {
-	return strings.NewReplacer("{{DIR}}", dir, "{{PROGRAM}}", program+" --dagPath="+dir).Replace(p.yaml)
 }

@@ -55,6 +55,9 @@ type (
 	configError struct{ error }
 )
 
+// errSignaled: a second signal came. The process ends without waiting for the master.
+var errSignaled = errors.New("ended at once; what was under way is taken up at the next start")
+
 func run(args []string, stdout, stderr io.Writer, getenv func(string) string) int {
 	cmd := command(stdout, stderr, getenv)
 	cmd.SetArgs(args)
@@ -73,6 +76,8 @@ func run(args []string, stdout, stderr io.Writer, getenv func(string) string) in
 		return exitConfig
 	case errors.Is(err, master.ErrInUse):
 		return exitInUse
+	case errors.Is(err, errSignaled):
+		return exitSignaled
 	}
 	return exitFailed
 }
@@ -246,8 +251,7 @@ func serve(cfg master.Config, stdout, stderr io.Writer) error {
 			greet(cfg, m.Addr(), stdout, stderr)
 		case s := <-signals:
 			if ctx.Err() != nil {
-				fmt.Fprintln(stderr, "clic-master: ended at once; what was under way is taken up at the next start")
-				os.Exit(exitSignaled)
+				return errSignaled
 			}
 			cfg.Logger.Info("signal", "signal", s.String())
 			cancel()

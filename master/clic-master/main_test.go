@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	m.Run()
 }
 
 // patience is how long tests wait for what must happen soon.
@@ -59,7 +59,7 @@ func TestCommandLine(t *testing.T) {
 		{args: []string{"--config", bad}, code: exitConfig, stderr: "bad.yaml:2: slot: unknown setting (did you mean slots?)"},
 		{args: []string{"--config", filepath.Join(dir, "none")}, code: exitConfig, stderr: "no such file"},
 		{args: []string{"--listen", "here"}, code: exitConfig, stderr: `"here" is not HOST:PORT`},
-		{args: []string{"--store", "redis://:secret@h"}, code: exitConfig, stderr: "Redis is not supported"},
+		{args: []string{"--store", "redis://:secret@h"}, code: exitConfig, stderr: "does not support Redis"},
 		{args: []string{"--log-format", "xml"}, code: exitConfig, stderr: `unknown format "xml"`},
 		{args: []string{"--log-level", "loud"}, code: exitConfig, stderr: `unknown level "loud"`},
 		{getenv: func(string) string { return "" }, code: exitFailed, stderr: "give --data-dir"},

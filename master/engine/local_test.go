@@ -27,10 +27,12 @@ func TestMain(m *testing.M) {
 
 // house is an engine with real processes.
 type house struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 	e   *Engine
 	s   *bolt.Store
+
+	slots int
 }
 
 func (h *house) start() {
@@ -42,7 +44,7 @@ func (h *house) start() {
 	if h.s, err = bolt.Open(h.dir); err != nil {
 		h.t.Fatal(err)
 	}
-	h.e, err = New(Config{Store: h.s, Executors: map[string]executors.Executor{"local": x}, Slots: Slots{Global: 4}})
+	h.e, err = New(Config{Store: h.s, Executors: map[string]executors.Executor{"local": x}, Slots: Slots{Global: h.slots}})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -112,7 +114,7 @@ func script(lines ...string) []byte {
 }
 
 func TestRealProcesses(t *testing.T) {
-	h := &house{t: t, dir: t.TempDir()}
+	h := &house{t: t, dir: t.TempDir(), slots: 4}
 	out := filepath.Join(h.dir, "out")
 	h.start()
 	defer func() { h.stop() }()
@@ -164,7 +166,7 @@ func TestRealProcesses(t *testing.T) {
 }
 
 func TestRealCancel(t *testing.T) {
-	h := &house{t: t, dir: t.TempDir()}
+	h := &house{t: t, dir: t.TempDir(), slots: 4}
 	h.start()
 	defer func() { h.stop() }()
 	ctx := t.Context()
@@ -179,4 +181,44 @@ func TestRealCancel(t *testing.T) {
 	if st := h.ended(a.Task); st != dag.TaskCancelled {
 		t.Errorf("the task is %s", st)
 	}
+}
+
+// benchLocal runs a plan of `true` processes again and again.
+func benchLocal(b *testing.B, slots int, lines []string) {
+	b.Helper()
+	h := &house{t: b, dir: b.TempDir(), slots: slots}
+	h.start()
+	defer h.stop()
+	yaml := []byte(graph(lines...))
+	began := h.e.Stats()
+	for b.Loop() {
+		a, err := h.e.Submit(b.Context(), Submission{YAML: yaml})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if st := h.ended(a.Task); st != dag.TaskCompleted {
+			b.Fatalf("the task is %s", st)
+		}
+	}
+	stages := float64(b.N * len(lines))
+	b.ReportMetric(float64(b.Elapsed().Milliseconds())/stages, "ms/stage")
+	b.ReportMetric(float64(h.e.Stats().Commits-began.Commits)/stages, "commits/stage")
+}
+
+// BenchmarkLocalChain runs a chain of 100 processes, every step of which is durable.
+func BenchmarkLocalChain(b *testing.B) {
+	lines := []string{"s0"}
+	for i := 1; i < 100; i++ {
+		lines = append(lines, fmt.Sprintf("s%d: s%d", i, i-1))
+	}
+	benchLocal(b, 4, lines)
+}
+
+// BenchmarkLocalFanOut runs 1,000 processes that do not depend on each other.
+func BenchmarkLocalFanOut(b *testing.B) {
+	var lines []string
+	for i := range 1000 {
+		lines = append(lines, fmt.Sprintf("s%d", i))
+	}
+	benchLocal(b, 8, lines)
 }

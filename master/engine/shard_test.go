@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,7 @@ func (h *hand) submit(yaml, name string) *task {
 // cycle is what a shard's goroutine does, once.
 func (h *hand) cycle() effects {
 	s := h.e.shards[0]
-	in := append(s.backlog, h.inputs...)
+	in := slices.Concat(s.backlog, h.inputs)
 	s.backlog, h.inputs = nil, nil
 	b := s.step(h.now, in)
 	errs := make([]error, len(b.changes))

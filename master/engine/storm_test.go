@@ -18,7 +18,7 @@ import (
 // continue, cancel, skip and retry, the store fails, the master crashes. Afterwards the weather clears, and everything
 // must come to its end, with every attempt launched once and every slot given back.
 func TestStorm(t *testing.T) {
-	seeds := 40
+	seeds := 20
 	if testing.Short() {
 		seeds = 5
 	}

@@ -69,7 +69,7 @@ func (c *conn) drain() {
 	defer c.mu.Unlock()
 	c.closing = true
 	if !c.busy {
-		c.wire.Close()
+		_ = c.wire.Close() // whether it was open does not matter any more
 	}
 }
 

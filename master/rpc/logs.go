@@ -111,10 +111,10 @@ func (s *Service) followLog(ctx context.Context, r *master.LogRequest, asked int
 		return nil, err
 	}
 	// Closing ends a Read that waits.
-	closed := context.AfterFunc(ctx, func() { log.Close() })
+	closed := context.AfterFunc(ctx, func() { _ = log.Close() })
 	defer func() {
 		if closed() {
-			log.Close()
+			_ = log.Close()
 		}
 	}()
 	buf := make([]byte, min(o.Limit, logBytes))

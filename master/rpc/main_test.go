@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -53,25 +54,25 @@ func forms() []form {
 func oldForm() form { return forms()[0] }
 
 // serve starts a server with the given TaskService methods.
-func serve(t testing.TB, methods map[string]method, limits Limits) (*Server, string) {
-	t.Helper()
-	return serveServices(t, map[string]map[string]method{"TaskService": methods}, limits)
+func serve(tb testing.TB, methods map[string]method, limits Limits) (*Server, string) {
+	tb.Helper()
+	return serveServices(tb, map[string]map[string]method{"TaskService": methods}, limits)
 }
 
-func serveServices(t testing.TB, services map[string]map[string]method, limits Limits) (*Server, string) {
-	t.Helper()
+func serveServices(tb testing.TB, services map[string]map[string]method, limits Limits) (*Server, string) {
+	tb.Helper()
 	srv, err := newServer(services, limits, slog.New(slog.DiscardHandler))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := srv.Serve(l); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		// Tests that stop the server by themselves get the same answer again.
@@ -80,15 +81,15 @@ func serveServices(t testing.TB, services map[string]map[string]method, limits L
 	return srv, l.Addr().String()
 }
 
-func dial(t testing.TB, addr string) net.Conn {
-	t.Helper()
+func dial(tb testing.TB, addr string) net.Conn {
+	tb.Helper()
 	nc, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { nc.Close() })
+	tb.Cleanup(func() { nc.Close() })
 	if err := nc.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return nc
 }
@@ -104,7 +105,8 @@ func (f form) tasks(nc net.Conn) *master.TaskServiceClient {
 func wantClosed(t *testing.T, nc net.Conn) {
 	t.Helper()
 	b, err := io.ReadAll(nc)
-	if ne, ok := err.(net.Error); ok && ne.Timeout() {
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
 		t.Fatalf("the connection is still open")
 	}
 	if len(b) > 0 {

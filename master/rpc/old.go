@@ -107,7 +107,7 @@ func (s *Service) GetTaskInfo(ctx context.Context, taskName string) (map[string]
 }
 
 // GetStageIdOfTask lists the stages of a task; empty where there is none.
-func (s *Service) GetStageIdOfTask(ctx context.Context, taskName string) ([]string, error) {
+func (s *Service) GetStageIdOfTask(ctx context.Context, taskName string) ([]string, error) { //nolint:staticcheck // generated name
 	ids, err := s.stageIDs(ctx, taskName)
 	if notFound(err) {
 		return []string{}, nil

@@ -80,7 +80,7 @@ func (s *Server) Serve(l net.Listener) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining.Err() != nil {
-		l.Close()
+		_ = l.Close()
 		return errClosing
 	}
 	if s.listener != nil {
@@ -126,7 +126,7 @@ func (s *Server) admit(nc net.Conn) {
 	full := len(s.conns) >= s.limits.Connections
 	if full || s.draining.Err() != nil {
 		s.mu.Unlock()
-		nc.Close()
+		_ = nc.Close()
 		if full {
 			s.refused.Add(1)
 			s.complain()
@@ -170,7 +170,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.drain()
 	s.mu.Lock()
 	if s.listener != nil {
-		s.listener.Close()
+		_ = s.listener.Close()
 	}
 	for c := range s.conns {
 		c.drain()
@@ -191,7 +191,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.halt()
 	s.mu.Lock()
 	for c := range s.conns {
-		c.wire.Close()
+		_ = c.wire.Close()
 	}
 	left := len(s.conns)
 	s.mu.Unlock()

@@ -152,12 +152,12 @@ func TestGarbageClosesItsConnectionOnly(t *testing.T) {
 }
 
 // message is a call as bytes, in the old clients' form.
-func message(t testing.TB, name string, kind thrift.TMessageType, args thrift.TStruct) []byte {
-	t.Helper()
+func message(tb testing.TB, name string, kind thrift.TMessageType, args thrift.TStruct) []byte {
+	tb.Helper()
 	buf := thrift.NewTMemoryBuffer()
 	p := thrift.NewTBinaryProtocolConf(buf, conf)
 	if err := write(context.Background(), p, name, kind, 7, args); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return bytes.Clone(buf.Bytes())
 }
@@ -318,7 +318,7 @@ func TestBadArguments(t *testing.T) {
 	// A field of an unknown id that says it is a map of two thousand million entries.
 	head := message(t, "TaskService:getPlan", thrift.CALL, &master.TaskServiceGetPlanArgs{})
 	head = head[:len(head)-1-len("\x0b\x00\x01\x00\x00\x00\x00")]
-	bad := append(head, 0x0d, 0x00, 0x63, 0x0b, 0x0b, 0x7f, 0xff, 0xff, 0xff)
+	bad := append(bytes.Clone(head), 0x0d, 0x00, 0x63, 0x0b, 0x0b, 0x7f, 0xff, 0xff, 0xff)
 	nc := dial(t, addr)
 	if _, err := nc.Write(bad); err != nil {
 		t.Fatal(err)

@@ -131,14 +131,14 @@ func reopenPipe(pid, fd int, inode uint64) *os.File {
 	if err != nil {
 		return nil
 	}
-	return os.NewFile(uintptr(got), name) //nolint:gosec // a descriptor
+	return os.NewFile(uintptr(got), name)
 }
 
 // await waits for the end of a process that is not a child, and learns its exit status if the kernel tells.
 func (n *nursery) await(a *attempt, fd int) {
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	poll := func(timeout int) int16 {
-		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // a descriptor
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		if _, err := unix.Poll(fds, timeout); err != nil {
 			return 0
 		}
@@ -172,15 +172,15 @@ func zombieExit(b *Begun) (syscall.WaitStatus, bool) {
 	if err != nil || p.ticks != b.Ticks || p.state != 'Z' {
 		return 0, false
 	}
-	return syscall.WaitStatus(p.code), true //nolint:gosec // the same bits
+	return syscall.WaitStatus(p.code), true
 }
 
 // pidfdExit asks for the exit status of a process that was reaped (Linux 6.15, PIDFD_GET_INFO).
 func pidfdExit(fd int) (syscall.WaitStatus, bool) {
 	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.PIDFD_GET_INFO, uintptr(unsafe.Pointer(&info))) //nolint:gosec // the ioctl's argument
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.PIDFD_GET_INFO, uintptr(unsafe.Pointer(&info)))
 	if errno != 0 || info.Mask&unix.PIDFD_INFO_EXIT == 0 {
 		return 0, false
 	}
-	return syscall.WaitStatus(info.Exit_code), true //nolint:gosec // the same bits
+	return syscall.WaitStatus(info.Exit_code), true
 }

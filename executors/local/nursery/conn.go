@@ -54,7 +54,7 @@ func (c *conn) hungUp() bool {
 	}
 	gone := false
 	err = rc.Control(func(fd uintptr) {
-		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}} //nolint:gosec // a descriptor
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 		_, err := unix.Poll(fds, 0)
 		gone = err == nil && fds[0].Revents&(unix.POLLRDHUP|unix.POLLHUP) != 0
 	})

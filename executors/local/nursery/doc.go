@@ -8,15 +8,17 @@
 //
 // The nursery holds no lock on anything but its directory's lock file and keeps no state that is not on disk too. If it is
 // killed itself, its attempts run on: their pipes stay open, and the next nursery finds them by their environment, watches
-// them through a pidfd, goes on reading their output, and learns their exit status where the kernel tells (Linux 6.15).
+// them through a pidfd, goes on reading their output, and learns their exit status from their remains, or from the kernel (Linux 6.15).
 // Where it does not, the attempt counts as lost once it is gone.
 //
-// It ends by itself when no master is connected and no attempt is left. Linux only: it rests on /proc, subreapers and
+// It ends by itself when no master is connected and no attempt is left, and no other signal than SIGKILL ends it before. A
+// service manager that ends all processes of a service with the master, as systemd does unless it is told
+// KillMode=process, ends nursery and attempts too. Linux only: it rests on /proc, subreapers and
 // pidfds.
 //
 // The directory:
 //
-//	nursery.lock, nursery.sock, nursery.log
+//	nursery-v1.lock, nursery-v1.sock, nursery.log
 //	epoch                       the highest leader's epoch seen
 //	attempts/<name>/            one attempt; the name is its id (Dir)
 //	  state                     lines of JSON: how it began, that it was to be stopped, how it ended

@@ -133,7 +133,7 @@ func (n *nursery) prepare(dir string, l *Launch) error {
 		return err
 	}
 	if l.Script != "" {
-		return os.WriteFile(ScriptFile(dir), []byte(l.Script), 0o700) //nolint:gosec // a script is executable
+		return os.WriteFile(ScriptFile(dir), []byte(l.Script), 0o700)
 	}
 	return nil
 }
@@ -174,7 +174,7 @@ func (n *nursery) openPipes(a *attempt) (ends [2]int, err error) {
 	for i := range ends {
 		var p [2]int
 		if err = syscall.Pipe2(p[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK); err == nil {
-			a.pipes[i] = os.NewFile(uintptr(p[0]), streamlog.Stream(i).String()) //nolint:gosec // a descriptor
+			a.pipes[i] = os.NewFile(uintptr(p[0]), streamlog.Stream(i).String())
 			var st syscall.Stat_t
 			if syscall.Fstat(p[0], &st) == nil {
 				a.begun.Pipes[i] = st.Ino
@@ -213,10 +213,14 @@ func (n *nursery) fork(a *attempt, l *Launch, ends [2]int) error {
 	if err != nil {
 		return err
 	}
-	defer null.Close()
+	defer func() { _ = null.Close() }()
+	env := make([]string, len(l.Env))
+	for i, v := range l.Env {
+		env[i] = string(v)
+	}
 	attr := &syscall.ProcAttr{
-		Dir: dir, Env: l.Env,
-		Files: []uintptr{null.Fd(), uintptr(ends[0]), uintptr(ends[1])}, //nolint:gosec // descriptors
+		Dir: dir, Env: env,
+		Files: []uintptr{null.Fd(), uintptr(ends[0]), uintptr(ends[1])},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	}
 	n.mu.Lock()

@@ -73,7 +73,7 @@ func serve(data string, ready io.WriteCloser, logger *slog.Logger) error {
 		_, err := io.WriteString(ready, busyWord)
 		return errors.Join(err, ready.Close())
 	}
-	defer lock.Close()
+	defer func() { _ = lock.Close() }()
 	// What an attempt leaves behind becomes the nursery's child, where it can be found.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot become a subreaper: %w", err)
@@ -82,7 +82,9 @@ func serve(data string, ready io.WriteCloser, logger *slog.Logger) error {
 		return fmt.Errorf("cannot remove the old socket: %w", err)
 	}
 	var lc net.ListenConfig
+	umask := syscall.Umask(0o177) // whoever can connect can run programs as this user
 	l, err := lc.Listen(context.Background(), "unix", socketName())
+	syscall.Umask(umask)
 	if err != nil {
 		return fmt.Errorf("cannot listen: %w", err)
 	}
@@ -135,7 +137,7 @@ func Dial(ctx context.Context, data string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }()
 	var d net.Dialer
 	return d.DialContext(ctx, "unix", "/proc/self/fd/"+strconv.Itoa(int(dir.Fd()))+"/"+socketName())
 }
@@ -148,17 +150,17 @@ func Spawn(ctx context.Context, data string) (pid int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("cannot open the nursery's log: %w", err)
 	}
-	defer logFile.Close()
+	defer func() { _ = logFile.Close() }()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return 0, err
 	}
-	defer null.Close()
+	defer func() { _ = null.Close() }()
 	r, w, err := os.Pipe()
 	if err != nil {
 		return 0, err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	// /proc/self/exe is this program even if its file was replaced meanwhile.
 	p, err := os.StartProcess("/proc/self/exe", []string{"clic-nursery", Hidden, data}, &os.ProcAttr{
 		Env:   append(os.Environ(), EnvChild+"=1"),

@@ -187,7 +187,7 @@ func removeAll(root string) error {
 	}
 	err := filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
 		if err == nil && e.IsDir() {
-			return os.Chmod(name, 0o700) //nolint:gosec // a directory needs its x bit
+			return os.Chmod(name, 0o700)
 		}
 		return nil
 	})

@@ -109,7 +109,7 @@ func numbered(dir string) []int {
 	if err != nil {
 		return nil
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	names, err := d.Readdirnames(-1)
 	if err != nil {
 		return nil
@@ -142,7 +142,7 @@ func (p proc) send(sig unix.Signal) {
 	if err != nil {
 		return
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	if now, err := readProc(p.pid); err != nil || now.ticks != p.ticks {
 		return
 	}

@@ -64,7 +64,7 @@ func pristine(dir string) bool {
 	if err != nil {
 		return false
 	}
-	defer syscall.Close(fd)
+	defer func() { _ = syscall.Close(fd) }()
 	var st syscall.Stat_t
 	if syscall.Fstat(fd, &st) != nil || st.Mode&0o7777 != 0o700 {
 		return false

@@ -3,8 +3,9 @@ package nursery
 import "time"
 
 // Protocol is the version of what goes over the socket. A nursery outlives the master that started it, so a newer master
-// may meet an older nursery: fields may be added, and a change that an older one must not misread raises this number, which
-// is part of the socket's and the lock's name.
+// may meet an older nursery: fields may be added, where leaving them unread does no harm. Any other change raises this
+// number, which is part of the socket's and the lock's name; two nurseries then share a directory for a while, and the newer
+// one has to leave the older one's attempts alone.
 const Protocol = 1
 
 // Request is one line of JSON from a client. Exactly one of the pointers (or Forget) is set.
@@ -24,10 +25,11 @@ type Launch struct {
 	Stage  string `json:"stage"`
 	Number int32  `json:"n"`
 	Epoch  uint64 `json:"epoch"`
-	// Path is executed with Argv and Env in Dir ("" is the attempt's own). Env may hold secrets: it is never kept.
+	// Path is executed with Argv and Env in Dir ("" is the attempt's own). Env may hold secrets, so it is never kept, and
+	// they may be any bytes, which JSON's strings may not.
 	Path string   `json:"path"`
 	Argv []string `json:"argv"`
-	Env  []string `json:"env"`
+	Env  [][]byte `json:"env"`
 	Dir  string   `json:"dir,omitempty"`
 	// Script, if there is one, is written to the file that ScriptFile names.
 	Script string `json:"script,omitempty"`

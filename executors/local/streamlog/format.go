@@ -111,7 +111,7 @@ func readOrder(dir string) ([]turn, error) {
 		if n <= 0 {
 			break
 		}
-		turns = append(turns, turn{from: Stream(b[0] & 1), at: int64(at)}) //nolint:gosec // written by Writer
+		turns = append(turns, turn{from: Stream(b[0] & 1), at: int64(at)})
 		b = b[1+n:]
 	}
 	return turns, nil

@@ -149,7 +149,7 @@ func (w *Writer) turn(s Stream) {
 		w.order = f
 	}
 	from := 1 - s
-	b := binary.AppendUvarint([]byte{byte(from)}, uint64(w.s[from].written)) //nolint:gosec // a count of bytes is not negative
+	b := binary.AppendUvarint([]byte{byte(from)}, uint64(w.s[from].written))
 	if _, err := w.order.Write(b); err != nil {
 		w.failed = err
 	}

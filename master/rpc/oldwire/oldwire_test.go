@@ -85,6 +85,7 @@ type baseResult struct {
 
 // everyMethod drives a plan of three stages by old calls only, and checks what each gives.
 func everyMethod(t *testing.T, r *rig, c *client, name string) {
+	t.Helper()
 	wait, result := r.file(name+".go"), r.file(name+".result")
 	path := r.plan(t, name,
 		stage{name: "first", params: map[string]string{"calls": "SWPC", "waitFor": wait, "outputPath": result}},
@@ -247,7 +248,7 @@ spec:
 // What becomes of stages of the CLIC form, from the calls that their programs make and their exit status.
 func TestStageProgramsOfTheOldSystem(t *testing.T) {
 	py := setupPython(t)
-	r := newRig(t, py, func(c *master.Config) { c.Callbacks = map[string]dag.Callbacks{"python": dag.CallbacksOptional} })
+	r := newRig(t, py, nil)
 	for _, tc := range []struct {
 		name, calls, exit, option string
 		want                      dag.Status

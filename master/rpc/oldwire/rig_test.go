@@ -116,10 +116,12 @@ func (r *rig) client(t *testing.T, form string, program string, args ...string) 
 }
 
 func (r *rig) python(t *testing.T, form string) *client {
+	t.Helper()
 	return r.client(t, form, r.py.interpreter, testdata(t, "python", "client.py"))
 }
 
 func (r *rig) java(t *testing.T, classPath, form string) *client {
+	t.Helper()
 	return r.client(t, form, "java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", classPath, "OldClient")
 }
 

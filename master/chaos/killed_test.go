@@ -1,0 +1,66 @@
+package chaos
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	thriftmaster "github.com/clic-orchestrator/clic/idl/gen/master"
+)
+
+// TestMasterIsKilled is a small storm.
+func TestMasterIsKilled(t *testing.T) {
+	rage(t, 60, 5, uint64(time.Now().UnixNano()))
+}
+
+// rage compares a run under which the master is killed with one that nobody disturbed.
+func rage(t *testing.T, size, kills int, seed uint64) {
+	t.Helper()
+	t.Logf("seed %d: %d stages, %d kills", seed, size, kills)
+	program := build(t)
+	own, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stage := own + " " + asStage
+	calm, calmTook, startup := undisturbed(t, program, stage, size)
+
+	s := &storm{
+		site: newSite(t, program), rand: rand.New(rand.NewPCG(seed, 0)), calm: calm, startup: startup,
+		held: map[string]int{}, unsure: map[string]int{}, rest: map[string]*thriftmaster.StageInfo{},
+	}
+	s.plan = makePlan(size, s.dir, stage)
+	for _, v := range calm.stages {
+		s.rest[calm.name(v)] = v
+	}
+	began := time.Now()
+	r, orphans := s.run(kills)
+	took := time.Since(began)
+	tally := s.attempts(r)
+	different := compare(calm, r)
+	for _, d := range different {
+		t.Error(d)
+	}
+	faults := r.replay()
+	for _, f := range faults {
+		t.Error(f)
+	}
+	if r.state != calm.state {
+		t.Errorf("the task is %s, undisturbed it is %s", r.state, calm.state)
+	}
+	var when []string
+	for k, n := range s.kills {
+		when = append(when, momentName(k)+" "+strconv.Itoa(n))
+	}
+	t.Logf("plan:        %d stages, %d nodes, ends %s", s.plan.stages, len(r.stages), r.state)
+	t.Logf("kills:       %d (%s); %d attempts lived on over one, %d ended before the next start", kills, strings.Join(when, ", "), s.alive, s.ended)
+	t.Logf("people:      %d stages suspended, %d continued", s.suspends, s.continues)
+	t.Logf("attempts:    %d, started twice %d, ended and lost %d, unknown to the master %d", tally.attempts, tally.twice, tally.lost, tally.invented)
+	t.Logf("stages:      %d differ from the undisturbed run", len(different))
+	t.Logf("history:     %d events (undisturbed %d), %d contradictions in its replay", len(r.events), len(calm.events), len(faults))
+	t.Logf("processes:   %d orphans", len(orphans))
+	t.Logf("time:        %.1f s (undisturbed %.1f s; a start takes %d ms)", took.Seconds(), calmTook.Seconds(), startup.Milliseconds())
+}
