@@ -48,6 +48,9 @@ func rage(t *testing.T, size, kills int, seed uint64) {
 	for _, f := range faults {
 		t.Error(f)
 	}
+	for _, line := range s.complaints() {
+		t.Errorf("a master logged: %s", line)
+	}
 	if r.state != calm.state {
 		t.Errorf("the task is %s, undisturbed it is %s", r.state, calm.state)
 	}

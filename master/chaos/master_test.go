@@ -67,6 +67,26 @@ func newSite(t testing.TB, program string) *site {
 func (s *site) log() string  { return filepath.Join(s.dir, "log") }
 func (s *site) data() string { return filepath.Join(s.dir, "data") }
 
+// complaints are the lines of the masters' log, and of the executor's process, that should not be there.
+func (s *site) complaints() []string {
+	s.Helper()
+	var found []string
+	for _, file := range []string{s.log(), filepath.Join(s.data(), "nursery.log")} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			s.Error(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			for _, word := range []string{"level=ERROR", "panic", "DATA RACE"} {
+				if strings.Contains(line, word) {
+					found = append(found, strings.TrimSpace(line))
+				}
+			}
+		}
+	}
+	return found
+}
+
 // life is one life of a master.
 type life struct {
 	*site

@@ -30,7 +30,7 @@ func (c *conn) read() {
 	for {
 		var r Request
 		if err := dec.Decode(&r); err != nil {
-			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !errors.Is(err, unix.ECONNRESET) {
 				c.n.log.Warn("a master is gone", "error", err)
 			}
 			return
