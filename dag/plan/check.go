@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -227,28 +228,50 @@ func (c *compiler) retrySettings(t *template) {
 	}
 }
 
-// recursion warns of templates that call themselves without a condition.
+// recursion refuses templates that call themselves before anything can have run, and warns of those that do so without a
+// condition later on: only a failure ends them before a limit does.
 func (c *compiler) recursion() {
+	atOnce := func(k *call) bool { return k.group == 0 && len(k.deps) == 0 }
+	refused := make(map[int]bool)
+	for _, cycle := range c.callCycles(atOnce) {
+		for _, i := range cycle {
+			refused[i] = true
+		}
+		c.ds.errorf("endless", c.set.all[cycle[0]].at, "add a when to one of the calls",
+			"these templates call each other for ever, and nothing ever runs: %s", c.callPath(cycle))
+	}
+	for _, cycle := range c.callCycles(func(*call) bool { return true }) {
+		if slices.ContainsFunc(cycle, func(i int) bool { return refused[i] }) {
+			continue
+		}
+		c.ds.warnf("endless", c.set.all[cycle[0]].at, "add a when to one of the calls",
+			"these templates call each other without a condition, until a limit is reached: %s", c.callPath(cycle))
+	}
+}
+
+// callCycles finds the cycles of templates over those unconditional calls that count.
+func (c *compiler) callCycles(counts func(*call) bool) [][]int {
 	calls := make([][]int, len(c.set.all))
 	for i, t := range c.set.all {
 		for _, k := range t.calls {
-			if k.callee >= 0 && !k.hasWhen && k.depends == nil && k.loop == nil {
+			if k.callee >= 0 && !k.hasWhen && k.depends == nil && k.loop == nil && counts(k) {
 				calls[i] = append(calls[i], k.callee)
 			}
 		}
 	}
-	for _, cycle := range cycles(calls) {
-		names := make([]string, 0, len(cycle)+1)
-		for _, i := range append(cycle, cycle[0]) {
-			names = append(names, c.set.all[i].name)
-		}
-		if len(cycle) > 1 { // cycles come in the order of work, which is against the calls
-			for i, j := 1, len(names)-2; i < j; i, j = i+1, j-1 {
-				names[i], names[j] = names[j], names[i]
-			}
-		}
-		c.ds.warnf("endless", c.set.all[cycle[0]].at, "add a when to one of the calls", "these templates call each other without a condition, until a limit is reached: %s", strings.Join(names, " -> "))
+	return cycles(calls)
+}
+
+// callPath prints a cycle. Cycles come in the order of work, which is against the calls.
+func (c *compiler) callPath(cycle []int) string {
+	names := make([]string, 0, len(cycle)+1)
+	for _, i := range append(slices.Clone(cycle), cycle[0]) {
+		names = append(names, c.set.all[i].name)
 	}
+	if len(cycle) > 1 {
+		slices.Reverse(names[1 : len(names)-1])
+	}
+	return strings.Join(names, " -> ")
 }
 
 // unused notes templates that nothing calls.
