@@ -71,7 +71,7 @@ func (m *Master) lockData() error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("cannot make the data directory: %w", err)
 	}
-	lock, err := lockFile(filepath.Join(dir, lockName))
+	lock, err := lockSoon(filepath.Join(dir, lockName), dir)
 	if errors.Is(err, ErrInUse) {
 		who := "another clic-master"
 		if p, ok := readPresence(dir); ok {

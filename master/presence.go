@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -79,6 +81,44 @@ func lockFile(name string) (*os.File, error) {
 		err = ErrInUse
 	}
 	return nil, errors.Join(err, f.Close())
+}
+
+// A master that was killed keeps its lock until the system has taken its memory apart. A supervisor that starts the next
+// one at once should not see that as a second master.
+const (
+	lockPatience = 10 * time.Second
+	lockInterval = 20 * time.Millisecond
+)
+
+// lockSoon is lockFile, but waits for a holder that is on its way out.
+func lockSoon(name, dir string) (*os.File, error) {
+	tick := time.NewTicker(lockInterval)
+	defer tick.Stop()
+	for end := time.Now().Add(lockPatience); ; <-tick.C {
+		lock, err := lockFile(name)
+		if !errors.Is(err, ErrInUse) || time.Now().After(end) {
+			return lock, err
+		}
+		if p, ok := readPresence(dir); !ok || !leaving(p.PID) {
+			return nil, err
+		}
+	}
+}
+
+// leaving reports whether a process is ending or gone, by the third and ninth field of /proc/PID/stat (proc(5)): its state
+// and its flags, of which 4 is the kernel's PF_EXITING.
+func leaving(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ") // the name in parentheses may hold spaces
+	fields := strings.Fields(rest)
+	if len(fields) < 7 {
+		return false
+	}
+	flags, err := strconv.ParseUint(fields[6], 10, 64)
+	return fields[0] == "Z" || fields[0] == "X" || err == nil && flags&4 != 0
 }
 
 // keyFile holds the secret by which tokens of attempts are made and checked, over restarts.

@@ -36,6 +36,11 @@ func rage(t *testing.T, size, kills int, seed uint64) {
 	for _, v := range calm.stages {
 		s.rest[calm.name(v)] = v
 	}
+	for _, o := range calm.outcomes() {
+		if o.Exit != "" {
+			s.total += 1 + len(o.Before)
+		}
+	}
 	began := time.Now()
 	r, orphans := s.run(kills)
 	took := time.Since(began)
@@ -60,6 +65,7 @@ func rage(t *testing.T, size, kills int, seed uint64) {
 	}
 	t.Logf("plan:        %d stages, %d nodes, ends %s", s.plan.stages, len(r.stages), r.state)
 	t.Logf("kills:       %d (%s); %d attempts lived on over one, %d ended before the next start", kills, strings.Join(when, ", "), s.alive, s.ended)
+	t.Logf("progress:    kills per tenth of the run %v, with nothing left but held stages %d", s.tenths[:10], s.tenths[10])
 	t.Logf("people:      %d stages suspended, %d continued", s.suspends, s.continues)
 	t.Logf("attempts:    %d, started twice %d, ended and lost %d, unknown to the master %d", tally.attempts, tally.twice, tally.lost, tally.invented)
 	t.Logf("stages:      %d differ from the undisturbed run", len(different))

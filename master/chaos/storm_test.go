@@ -44,7 +44,9 @@ type storm struct {
 	finale  string         // the id of the last stage, which is held until the storm is over
 
 	kills               [moments]int
-	alive, ended        int // attempts that were alive at a kill, and that ended while no master ran
+	tenths              [11]int // kills per tenth of the attempts that had ended; the last are those after which nothing was left but the finale
+	total               int     // attempts of the undisturbed run
+	alive, ended        int     // attempts that were alive at a kill, and that ended while no master ran
 	suspends, continues int
 }
 
@@ -92,23 +94,37 @@ func (m *life) done(task string) {
 			m.Fatal(err)
 		}
 		if page.Done {
+			m.settled(task)
 			return
 		}
 		cursor = page.Cursor
 	}
-	var left []string
-	for _, v := range m.site.waiting(m, task) {
-		left = append(left, v)
+	m.Fatalf("the task does not end; left are:\n%s", strings.Join(m.waiting(task), "\n"))
+}
+
+// settled waits until the programs of all stages have ended as well: a stage that reports its completion by itself is done before.
+func (m *life) settled(task string) {
+	m.Helper()
+	unsettled := func() []string {
+		var ids []string
+		for _, v := range m.stages(task) {
+			if v.Kind == thriftmaster.NodeKind_STAGE && v.Launched != 0 && v.ExitCode == nil {
+				ids = append(ids, v.StageId)
+			}
+		}
+		return ids
 	}
-	m.Fatalf("the task does not end; left are:\n%s", strings.Join(left, "\n"))
+	for _, id := range m.vanish(unsettled) {
+		m.Errorf("the task has ended, but the master does not learn how the program of %s did", id)
+	}
 }
 
 // waiting lists what has not ended, and why.
-func (s *site) waiting(m *life, task string) []string {
-	s.Helper()
-	page, err := m.tasks.ListStages(s.Context(), &thriftmaster.StageQuery{TaskName: task, Groups: new(true), Explain: new(true), Limit: new(int32(10_000))})
+func (m *life) waiting(task string) []string {
+	m.Helper()
+	page, err := m.tasks.ListStages(m.Context(), &thriftmaster.StageQuery{TaskName: task, Groups: new(true), Explain: new(true), Limit: new(int32(10_000))})
 	if err != nil {
-		s.Fatal(err)
+		m.Fatal(err)
 	}
 	var left []string
 	for _, v := range page.Stages {
@@ -209,6 +225,8 @@ func (s *storm) kill(m *life) {
 	m.kill()
 	alive := s.running()
 	s.alive += len(alive)
+	ends, _ := s.lines("ends")
+	s.tenths[10*len(ends)/max(1, s.total-1)]++
 	if s.rand.IntN(2) == 0 {
 		s.sleep(300 * time.Millisecond)
 		for id := range s.running() {
