@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 GO ?= go
-PREFIX ?= $(HOME)/.local
+# Where `make install` puts the binaries: for everybody if root does it, else for the one who does.
+PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
 ROUNDS ?= 50
 
 # The version that the binaries tell: the nearest tag and what came after it. Stamped here, so Go's own stamping is off: it fails
@@ -82,7 +83,7 @@ generate: ## Make all generated files anew: idl/gen, the state diagram
 	scripts/generate.sh
 
 .PHONY: install
-install: build ## Install both binaries into PREFIX/bin (~/.local/bin unless told)
+install: build ## Install both binaries into PREFIX/bin (for root /usr/local/bin, else ~/.local/bin)
 	install -d "$(DESTDIR)$(PREFIX)/bin"
 	install bin/clic bin/clic-master "$(DESTDIR)$(PREFIX)/bin"
 

@@ -58,10 +58,14 @@ func (n *Node) stopReason() string {
 
 func (r *Run) explainEnd(n *Node) Explanation {
 	text := "it is " + n.Status.String()
-	if n.Message != "" {
-		text += ": " + n.Message
+	if m := r.withCause(n.Index); m != "" {
+		text += ": " + m
 	}
-	return Explanation{Reason: ReasonEnded, Text: text}
+	x := Explanation{Reason: ReasonEnded, Text: text}
+	if c := r.Cause(n.Index); c != n.Index {
+		x.Nodes = []int32{c}
+	}
+	return x
 }
 
 func (r *Run) explainHolds(n *Node) Explanation {

@@ -81,6 +81,8 @@ type Failure struct {
 	Errored bool `json:"err,omitempty"`
 	// Permanent marks a failure that repeating cannot mend, so that it is not repeated by itself.
 	Permanent bool `json:"perm,omitempty"`
+	// Child is 1 + the index of the node inside the group that made it fail (FailChild); 0 where there is none.
+	Child int32 `json:"child,omitempty"`
 }
 
 // Errored reports whether Argo's language calls a failure of this kind Error. Groups pass on what their children had.

@@ -186,7 +186,7 @@ func (r *Run) tryEnded(g *Node) {
 	f := *last.Failure
 	v := r.decide(g, &f, 0)
 	if !v.again {
-		g.Failure = &Failure{Kind: FailChild, ExitCode: f.ExitCode, Message: v.message, Errored: f.Errored}
+		g.Failure = &Failure{Kind: FailChild, ExitCode: f.ExitCode, Message: v.message, Errored: f.Errored, Child: last.Index + 1}
 		r.finishGroup(g.Index)
 		return
 	}
@@ -297,12 +297,32 @@ func (r *Run) groupFailure(n *Node) *Failure {
 	if bad == nil {
 		return nil
 	}
-	f := &Failure{Kind: FailChild, Message: r.childMessage(n, bad)}
+	f := &Failure{Kind: FailChild, Message: r.childMessage(n, bad), Child: bad.Index + 1}
 	if bad.Failure != nil {
 		f.ExitCode = bad.Failure.ExitCode
 		f.Errored = n.Spec.Kind == KindFanOut && bad.Failure.Errored
 	}
 	return f
+}
+
+// Cause follows a failed node to what made it fail, inside of it.
+func (r *Run) Cause(i int32) int32 {
+	for {
+		f := r.nodes[i].Failure
+		if f == nil || f.Child <= 0 || int(f.Child) > len(r.nodes) {
+			return i
+		}
+		i = f.Child - 1
+	}
+}
+
+// withCause is the message of a failed node, and what made it fail where that is somewhere else.
+func (r *Run) withCause(i int32) string {
+	n, c := r.nodes[i], r.Cause(i)
+	if c == i || r.nodes[c].Message == "" || r.nodes[c].Message == n.Message {
+		return n.Message
+	}
+	return n.Message + ": " + r.nodes[c].Spec.ID + ": " + r.nodes[c].Message
 }
 
 // errorsPassUp: a loop whose instance ended in error is in error itself, whichever instance it was.
@@ -333,7 +353,7 @@ func (r *Run) retryFailure(g *Node) *Failure {
 	if last == nil || last.Status != Failed && last.Status != Cancelled {
 		return nil
 	}
-	f := &Failure{Kind: FailChild, Message: last.Message}
+	f := &Failure{Kind: FailChild, Message: last.Message, Child: last.Index + 1}
 	if last.Failure != nil {
 		f.ExitCode, f.Errored = last.Failure.ExitCode, last.Failure.Errored
 	}
@@ -357,7 +377,7 @@ func (r *Run) dagFailure(n *Node) *Failure {
 		if r.continues(leaf, failed, bad.errored()) {
 			continue
 		}
-		f := &Failure{Kind: FailChild, Message: r.childMessage(n, bad), Errored: bad.errored()}
+		f := &Failure{Kind: FailChild, Message: r.childMessage(n, bad), Errored: bad.errored(), Child: bad.Index + 1}
 		if bad.Failure != nil {
 			f.ExitCode = bad.Failure.ExitCode
 		}

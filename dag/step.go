@@ -187,13 +187,13 @@ func (r *Run) conclude() {
 	status, message := TaskCompleted, ""
 	switch root.Status {
 	case Failed:
-		status, message = TaskFailed, root.Message
+		status, message = TaskFailed, r.withCause(0)
 	case Cancelled:
 		status, message = TaskCancelled, root.Message
 	}
 	if e := t.ExitNode; e != 0 && status == TaskCompleted {
 		if h := r.nodes[e]; h.Status == Failed || h.Status == Cancelled {
-			status, message = TaskFailed, h.Message
+			status, message = TaskFailed, r.withCause(e)
 		}
 	}
 	if t.Stop != nil {

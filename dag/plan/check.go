@@ -211,7 +211,7 @@ func (c *compiler) retrySettings(t *template) {
 		}
 		c.ds.errorf("enum", at.at("retryPolicy"), hint, "there is no retryPolicy %q", r.RetryPolicy)
 	}
-	if r.Expression != "" {
+	if r.Expression != "" && !strings.Contains(r.Expression, "{{") { // else it is known once that is substituted
 		c.expression(r.Expression, at.at("expression"))
 	}
 	if b := r.Backoff; b != nil {

@@ -114,7 +114,7 @@ func (c *compiler) template(t *wfv1.Template, at *where, callName string) *templ
 	case len(names) > 1:
 		c.ds.errorf("template-kind", at, "make them templates of their own", "the template %q is several things at once: %s", out.name, strings.Join(names, ", "))
 	}
-	if t.Name != "" && !jobName(t.Name) {
+	if t.Name != "" && !jobName(t.Name) && !(kind.Group() && plainName(t.Name)) {
 		c.ds.errorf("template-name", at.at("name"), "use lower-case letters, digits and -",
 			"%q cannot be a template's name, because pods and jobs are named after it", t.Name)
 	}
@@ -128,8 +128,11 @@ func (c *compiler) template(t *wfv1.Template, at *where, callName string) *templ
 	return out
 }
 
+// plainName reports whether the name is of letters, digits and hyphens: enough where no pod is named after it.
+func plainName(s string) bool { return callName.MatchString(s) }
+
 // jobName reports whether pods can be named after the name.
-func jobName(s string) bool { return callName.MatchString(s) && strings.ToLower(s) == s }
+func jobName(s string) bool { return plainName(s) && strings.ToLower(s) == s }
 
 // refusedIn reports whether something in the template was refused, so that its kind may be missing for that reason.
 func (c *compiler) refusedIn(at *where) bool {

@@ -3,6 +3,7 @@ package plan
 import (
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/dag/plan/expr"
+	"strings"
 )
 
 // Hook implements dag.Expander.
@@ -91,6 +92,13 @@ func (p *program) RetryAllowed(run *dag.Run, node int32, failure *dag.Failure) (
 	}
 	sc.extra = lastRetryVars(failure, n.Started, n.Ended)
 	sc.extra["retries"] = itoa(n.Tries - n.TriesBase)
+	if strings.Contains(source, "{{") { // as in Argo, what stands in braces is put in first
+		text, err := expr.Substitute(source, sc, expr.Options{})
+		if err != nil {
+			return false, err
+		}
+		return expr.EvalBool(text, sc)
+	}
 	return p.expression(source).Bool(sc, expr.Options{})
 }
 

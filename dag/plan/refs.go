@@ -48,7 +48,7 @@ func (r *refChecker) template(t *template) {
 	if !t.kind.Group() {
 		r.stringsIn(t, body)
 	}
-	if t.src.RetryStrategy != nil && t.src.RetryStrategy.Expression != "" {
+	if s := t.src.RetryStrategy; s != nil && s.Expression != "" && !strings.Contains(s.Expression, "{{") {
 		r.expr(t.src.RetryStrategy.Expression, body, t.at.in("retryStrategy", "expression"))
 	}
 	r.text(&t.target, body, t.at.in("dag", "target"))

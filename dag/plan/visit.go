@@ -53,7 +53,8 @@ func programOf(t *wfv1.Template) wfv1.Template {
 // stringsIn checks the references in a template's program.
 func (r *refChecker) stringsIn(t *template, u use) {
 	p := programOf(t.src)
-	if p.RetryStrategy != nil {
+	p.Metrics = nil // ignored, and its variables are its own
+	if p.RetryStrategy != nil && !strings.Contains(p.RetryStrategy.Expression, "{{") {
 		retry := *p.RetryStrategy
 		retry.Expression = "" // an expression, not a template
 		p.RetryStrategy = &retry

@@ -108,7 +108,6 @@ func (s *site) start() *life {
 	}
 	defer log.Close()
 	m := &life{site: s, ready: make(chan struct{}), gone: make(chan struct{})}
-	//nolint:noctx // it is killed by hand
 	m.cmd = exec.Command(s.program, "--listen", s.address, "--data-dir", s.data(), "--slots", "8")
 	// HOME is what processes of this run are recognised by: stages inherit it.
 	m.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir}

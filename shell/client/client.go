@@ -1,8 +1,8 @@
 // Package client talks to a master over Thrift. It is what every command of the shell uses, and can be used by other Go
 // programs as well.
 //
-// A Client holds the generated client of the TaskService, so it has one method per call of idl/master.thrift. Beneath it,
-// Client implements the Thrift library's TClient: connections are made when needed and kept for the next call, each call is
+// A Client has one method per call of the TaskService in idl/master.thrift. Beneath the generated code it
+// implements the Thrift library's TClient: connections are made when needed and kept for the next call, each call is
 // bounded in time and size, a cancelled context ends a call at once, and calls that may be repeated are repeated when the
 // connection breaks. Errors are a *base.ClicError where the master answered with one, an *UnreachableError where no
 // connection could be made, a *LostError where it broke and the call was not (or could not be) repeated, a
@@ -75,8 +75,6 @@ const maxIdle = 4
 
 // Client calls a master. All methods may be called from several goroutines.
 type Client struct {
-	*master.TaskServiceClient
-
 	config Config
 
 	mu        sync.Mutex
@@ -87,9 +85,7 @@ type Client struct {
 
 // New makes a client. No connection is made before the first call.
 func New(config Config) *Client {
-	c := &Client{config: config.WithDefaults()}
-	c.TaskServiceClient = master.NewTaskServiceClient(c)
-	return c
+	return &Client{config: config.WithDefaults()}
 }
 
 // Address is the master's host:port.

@@ -119,8 +119,11 @@ func PrintJSON(w io.Writer, err error) {
 // DiagnosticLine is a diagnostic of the master's in one line: file:line:column: severity: field: message (hint).
 func DiagnosticLine(d *base.Diagnostic, style iostreams.Style) string {
 	var b strings.Builder
-	if d.File != "" || d.Line > 0 {
+	switch {
+	case d.Line > 0:
 		fmt.Fprintf(&b, "%s:%d:%d: ", d.File, d.Line, d.Column)
+	case d.File != "":
+		b.WriteString(d.File + ": ")
 	}
 	severity := d.Severity + ":"
 	switch d.Severity {

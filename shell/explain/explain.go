@@ -116,7 +116,7 @@ func task(ctx context.Context, opts *ExplainOptions, c *client.Client, t *master
 		_, err := fmt.Fprintf(opts.IO.Err, "task %s is %s: no stage is waiting for anything\n", t.TaskName, t.State)
 		return err
 	}
-	table := output.NewTable(output.Column{Title: "STAGE", Fixed: true}, output.Column{Title: "STATUS", Fixed: true}, output.Column{Title: "WHY"})
+	table := output.NewTable(output.Column{Title: "STAGE", Fixed: true}, output.Column{Title: "STATUS", Fixed: true}, output.Column{Title: "WHY", Fixed: true})
 	style := opts.IO.Style()
 	for _, s := range stages {
 		text := s.Message

@@ -68,8 +68,8 @@ const (
 	// wait is how long the master keeps a watch call that has nothing to tell; grace is how much longer the answer may take.
 	wait  = 30 * time.Second
 	grace = 15 * time.Second
-	// events is how many events are asked for at once.
-	events = 1000
+	// events is how many events are asked for at once: the most that a master gives.
+	events = 10_000
 	// firstPause and longestPause bound the pauses between attempts to reach a master that is away.
 	firstPause   = 100 * time.Millisecond
 	longestPause = 5 * time.Second
@@ -126,10 +126,12 @@ func pages(ctx context.Context, o Options, notify func(string), f func(*master.E
 	cursor := o.Cursor
 	for {
 		var page *master.EventPage
+		patience := wait
 		err := Persist(ctx, notify, func(ctx context.Context) (err error) {
-			ctx, cancel := context.WithTimeout(ctx, wait+grace)
+			ctx, cancel := context.WithTimeout(ctx, patience+grace)
 			defer cancel()
-			page, err = o.Service.Watch(ctx, o.Task, cursor, events, wait.Milliseconds())
+			page, err = o.Service.Watch(ctx, o.Task, cursor, events, patience.Milliseconds())
+			patience = 0 // a master that is back says so at once, not only when something happens
 			return err
 		})
 		if err != nil {

@@ -82,7 +82,9 @@ func (l Look) overall(t *master.TaskInfo) string {
 	return l.bar(int64(done), int64(t.Stages), width) + output.Cut(text, max(0, l.Columns-width-2), l.UTF8)
 }
 
-func endedStates() []string { return []string{"COMPLETED", "FAILED", "CANCELLED", "SKIPPED", "OMITTED"} }
+func endedStates() []string {
+	return []string{"COMPLETED", "FAILED", "CANCELLED", "SKIPPED", "OMITTED"}
+}
 
 // bar draws how much of a whole is done.
 func (l Look) bar(done, total int64, width int) string {

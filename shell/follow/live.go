@@ -12,8 +12,10 @@ import (
 const (
 	// second is how often the view is drawn anew only because time has passed.
 	second = time.Second
-	// between is the least time between two reads of the task's state, however fast events come.
+	// between is the least time between two reads of the task's state, however fast events come. Where a read takes long,
+	// it is share times as long, so that watching costs the master little.
 	between = 100 * time.Millisecond
+	share   = 5
 	// whole is the size up to which all stages of a task are read; of larger ones only those that something can be said of.
 	whole = 300
 )
@@ -75,7 +77,7 @@ func (v *viewer) loop(ctx context.Context, changed <-chan struct{}, notices <-ch
 	ticker := time.NewTicker(second)
 	defer ticker.Stop()
 	var due <-chan time.Time // a read that waits for its time
-	last := time.Time{}
+	last, pause := time.Time{}, between
 	for {
 		if err := v.draw(); err != nil {
 			return err
@@ -89,12 +91,14 @@ func (v *viewer) loop(ctx context.Context, changed <-chan struct{}, notices <-ch
 		case v.remark = <-v.o.Notices:
 		case <-changed:
 			if due == nil {
-				due = time.After(between - min(between, time.Since(last)))
+				due = time.After(pause - min(pause, time.Since(last)))
 			}
 		case <-due:
-			due, last = nil, time.Now()
 			// A master that is away is the producer's business: it waits and tells.
-			if err := v.read(ctx); err != nil {
+			begin := time.Now()
+			err := v.read(ctx)
+			due, last, pause = nil, time.Now(), max(between, share*time.Since(begin))
+			if err != nil {
 				if _, ok := passing(err); !ok {
 					return err
 				}

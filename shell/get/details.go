@@ -213,7 +213,9 @@ func (d *details) stage(s *master.StageInfo) {
 		d.pairs("Outputs", o.Parameters)
 	}
 	d.holds(s.Holds)
-	d.add("Attempt", "%d (counted from 0; %s)", s.Attempt, retries(s.Retries))
+	if s.Launched != 0 || len(s.Attempts) > 0 {
+		d.add("Attempt", "%d (counted from 0; %s)", s.Attempt, retries(s.Retries))
+	}
 	for _, a := range s.Attempts {
 		d.add("", "attempt %d: %s", a.Number, past(a))
 	}

@@ -83,7 +83,7 @@ func getRun(ctx context.Context, opts *GetOptions) error {
 }
 
 func printPlan(ctx context.Context, opts *GetOptions, c *client.Client, target resolve.Target) error {
-	name := ""
+	var name string
 	if target.Stage != nil {
 		name = target.Stage.TaskName
 	} else {
@@ -119,4 +119,3 @@ func show(opts *GetOptions, target resolve.Target) error {
 	}
 	return d.write()
 }
-

@@ -18,12 +18,15 @@ const widest = 160
 // column, and the hint on a line of its own.
 func Show(d plan.Diagnostic, source []string, style iostreams.Style) string {
 	if len(source) == 0 {
-		return d.String() + "\n"
+		return output.Clean(d.String()) + "\n"
 	}
 	var b strings.Builder
 	place := ""
-	if d.File != "" || d.Line > 0 {
+	switch {
+	case d.Line > 0:
 		place = fmt.Sprintf("%s:%d:%d: ", d.File, d.Line, d.Column)
+	case d.File != "":
+		place = d.File + ": "
 	}
 	colour := style.Cyan
 	switch d.Severity {

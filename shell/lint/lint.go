@@ -246,4 +246,3 @@ func report(opts *LintOptions, uses []plan.FieldUse) error {
 	}
 	return t.Write(opts.IO)
 }
-

@@ -191,8 +191,11 @@ func Tasks(ctx context.Context, c Service, q *master.TaskQuery, limit int) (task
 func table(opts *ListOptions, tasks []*master.TaskInfo) *output.Table {
 	wide := opts.Format == output.Wide
 	columns := []output.Column{
-		{Title: "NAME", Fixed: true}, {Title: "STATUS", Fixed: true}, {Title: "STAGES", Right: true, Fixed: true},
-		{Title: "SUBMITTED", Fixed: true}, {Title: "DURATION", Right: true, Fixed: true},
+		{Title: "NAME", Fixed: true},
+		{Title: "STATUS", Fixed: true},
+		{Title: "STAGES", Right: true, Fixed: true},
+		{Title: "SUBMITTED", Fixed: true},
+		{Title: "DURATION", Right: true, Fixed: true},
 	}
 	if wide {
 		columns = append(columns, output.Column{Title: "PRIORITY", Right: true, Fixed: true}, output.Column{Title: "OWNER"},
@@ -203,7 +206,8 @@ func table(opts *ListOptions, tasks []*master.TaskInfo) *output.Table {
 	style := opts.IO.Style()
 	for _, task := range tasks {
 		cells := []output.Cell{
-			output.Text(task.TaskName), {Text: task.State.String(), Style: style.For(task.State.String())},
+			output.Text(task.TaskName),
+			{Text: task.State.String(), Style: style.For(task.State.String())},
 			output.Text(Progress(task)), output.Text(output.Moment(client.Millis(task.Submitted))),
 			output.Text(Elapsed(task, opts.Now())),
 		}
@@ -235,4 +239,3 @@ func Elapsed(t *master.TaskInfo, now time.Time) string {
 	}
 	return output.Duration(end.Sub(client.Millis(t.Started)))
 }
-

@@ -153,6 +153,7 @@ func (r *reader) run(ctx context.Context) error {
 	if r.opts.Tail > 0 {
 		req.Offset, req.TailLines = nil, new(int32(r.opts.Tail))
 	}
+	printed := false
 	for {
 		data, err := r.read(ctx, req)
 		if err != nil {
@@ -161,7 +162,11 @@ func (r *reader) run(ctx context.Context) error {
 		if _, err := r.out.Write(data.Data); err != nil {
 			return err
 		}
+		printed = printed || len(data.Data) > 0
 		if data.Done && len(data.Data) == 0 || !r.opts.Follow && (data.Done || len(data.Data) == 0) {
+			if !printed {
+				fmt.Fprintf(r.opts.IO.Err, "Stage %s has printed nothing; it is %s.\n", r.stage.StageId, r.stage.State)
+			}
 			return nil
 		}
 		// The attempt is the one that was begun with, also if another one starts meanwhile.
@@ -183,6 +188,7 @@ func (r *reader) read(ctx context.Context, req *master.LogRequest) (data *master
 		ctx, cancel := context.WithTimeout(ctx, wait+grace)
 		defer cancel()
 		data, err = r.client.ReadLog(ctx, req)
+		req.WaitMillis = nil // a master that is back says so at once, not only when something is written
 		return err
 	})
 	return data, err

@@ -132,7 +132,7 @@ func newCmdStageResult(f *factory.Factory) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := c.PreviewResult_(ctx, s.StageId, int32(min(n, 1<<20)))
+			p, err := c.PreviewResult(ctx, s.StageId, int32(min(n, 1<<20)))
 			if err != nil {
 				return err
 			}

@@ -20,10 +20,10 @@ type Format string
 // The formats. Not every command has all.
 const (
 	Tabular Format = "table"
-	Wide   Format = "wide"
-	JSON   Format = "json"
-	YAML   Format = "yaml"
-	Name   Format = "name"
+	Wide    Format = "wide"
+	JSON    Format = "json"
+	YAML    Format = "yaml"
+	Name    Format = "name"
 )
 
 // Structured reports whether the format is for programs that parse it.
@@ -100,8 +100,11 @@ func restyle(n *yaml.Node) {
 	switch n.Kind {
 	case yaml.ScalarNode:
 		n.Style = 0
-		if n.Tag == "!!str" && strings.Contains(n.Value, "\n") {
+		switch {
+		case n.Tag == "!!str" && strings.Contains(n.Value, "\n"):
 			n.Style = yaml.LiteralStyle
+		case n.Tag == "!!str" && ambiguous(n.Value):
+			n.Style = yaml.DoubleQuotedStyle
 		}
 	default:
 		n.Style = 0
@@ -109,4 +112,13 @@ func restyle(n *yaml.Node) {
 	for _, c := range n.Content {
 		restyle(c)
 	}
+}
+
+// ambiguous reports whether readers of YAML 1.1 would take a text for a truth value or a number to the base of 60.
+func ambiguous(s string) bool {
+	switch strings.ToLower(s) {
+	case "y", "n", "yes", "no", "on", "off":
+		return true
+	}
+	return strings.Contains(s, ":") && strings.Trim(s, "+-0123456789:.") == ""
 }

@@ -97,7 +97,7 @@ func resultRun(ctx context.Context, opts *ResultOptions) error {
 	if opts.Path {
 		return path(ctx, opts, c, s.StageId)
 	}
-	p, err := c.PreviewResult_(ctx, s.StageId, int32(opts.Limit))
+	p, err := c.PreviewResult(ctx, s.StageId, int32(opts.Limit))
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func resultRun(ctx context.Context, opts *ResultOptions) error {
 }
 
 func path(ctx context.Context, opts *ResultOptions, c *client.Client, stageID string) error {
-	r, err := c.GetResult_(ctx, stageID)
+	r, err := c.GetResult(ctx, stageID)
 	if err != nil {
 		return err
 	}

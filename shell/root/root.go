@@ -119,7 +119,9 @@ const environment = `Environment variables that clic reads:
 func Main(ctx context.Context, f *factory.Factory, args []string) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	defer f.Close()
+	// A second Ctrl-C ends a command that takes its time with the first, unless it has a use of its own for it.
+	defer context.AfterFunc(ctx, stop)()
+	defer func() { _ = f.Close() }() // nothing is lost that anybody could be told of
 	cmd := NewCmdRoot(f)
 	cmd.SetArgs(old.Translate(args))
 	ran, err := cmd.ExecuteContextC(ctx)
@@ -161,4 +163,3 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 func looksLikePlan(arg string) bool {
 	return strings.HasSuffix(arg, ".yaml") || strings.HasSuffix(arg, ".yml") || strings.HasSuffix(arg, ".jar")
 }
-

@@ -3,12 +3,14 @@ package root_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.uber.org/goleak"
 
 	"github.com/clic-orchestrator/clic/idl/gen/base"
 	"github.com/clic-orchestrator/clic/idl/gen/master"
@@ -18,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) {
 	time.Local = time.UTC // what tables show does not depend on the machine
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // TestCommands runs the command lines in testdata (-rewrite writes what they print). A directive is
@@ -28,7 +30,7 @@ func TestMain(m *testing.M) {
 // with the arguments on the next line, in shell-like quotes; further lines are the standard input.
 func TestCommands(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string { return runCase(t, d) })
+		datadriven.RunTest(t, path, runCase)
 	})
 }
 
@@ -173,4 +175,29 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%v: %q, want %q", code, got, want)
 		}
 	}
+}
+
+// TestHelp checks that every command that people see says what it does and shows how, and that every flag is explained.
+func TestHelp(t *testing.T) {
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			if !sub.Hidden && sub.Name() != "help" {
+				visit(sub)
+			}
+		}
+		topic := !c.Runnable()
+		if c.Short == "" || topic && c.Long == "" {
+			t.Errorf("%q does not say what it does", c.CommandPath())
+		}
+		if c.Example == "" && !topic && !c.HasSubCommands() {
+			t.Errorf("%q has no example", c.CommandPath())
+		}
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if f.Usage == "" {
+				t.Errorf("%q: --%s is not explained", c.CommandPath(), f.Name)
+			}
+		})
+	}
+	visit(root.NewCmdRoot(shelltest.Offline(t).Factory))
 }

@@ -83,7 +83,7 @@ func results(ctx context.Context, opts *RunOptions, c *client.Client, t *master.
 		if len(s.Children) > 0 || n == shown {
 			continue
 		}
-		r, err := c.GetResult_(ctx, s.StageId)
+		r, err := c.GetResult(ctx, s.StageId)
 		if err != nil || r.Path == "" {
 			continue // most stages have none
 		}

@@ -56,6 +56,7 @@ func NewCmdRun(f *factory.Factory, runF func(*RunOptions) error) *cobra.Command 
 The exit status is the plan's outcome: 0 completed, 1 failed, 3 cancelled.
 
 Ctrl-C cancels the plan and waits until everything has stopped; a second Ctrl-C kills what still runs.
+While it runs, other commands reach the private master at the address that is printed (--master).
 
 What the stages print is kept in a temporary directory, which is removed when the plan has completed.
 With --keep it stays, and with --data-dir it is where you say.`,
@@ -170,6 +171,9 @@ func attend(ctx context.Context, opts *RunOptions, p *private, s *master.Submiss
 		return nil, err
 	}
 	style := opts.IO.ErrStyle()
+	if mode(opts) != follow.JSON && !opts.Quiet {
+		fmt.Fprintln(opts.IO.Err, style.Dim("Task "+answer.TaskName+" on a private master at "+p.client.Address()))
+	}
 	for _, d := range answer.Diagnostics {
 		if d.Severity != "note" && !opts.Quiet {
 			fmt.Fprintln(opts.IO.Err, exit.DiagnosticLine(d, style))
@@ -218,4 +222,3 @@ func mode(opts *RunOptions) follow.Mode {
 	}
 	return follow.Auto(opts.IO)
 }
-

@@ -126,7 +126,9 @@ func show(opts *StagesOptions, stages []*master.StageInfo) error {
 func table(opts *StagesOptions, stages []*master.StageInfo) *output.Table {
 	wide := opts.Format == output.Wide
 	columns := []output.Column{
-		{Title: "STAGE", Fixed: true}, {Title: "STATUS", Fixed: true}, {Title: "RETRIES", Right: true, Fixed: true},
+		{Title: "STAGE", Fixed: true},
+		{Title: "STATUS", Fixed: true},
+		{Title: "RETRIES", Right: true, Fixed: true},
 		{Title: "DURATION", Right: true, Fixed: true},
 	}
 	if wide {
@@ -137,7 +139,8 @@ func table(opts *StagesOptions, stages []*master.StageInfo) *output.Table {
 	style := opts.IO.Style()
 	for _, s := range stages {
 		cells := []output.Cell{
-			output.Text(s.StageId), {Text: s.State.String(), Style: style.For(s.State.String())},
+			output.Text(s.StageId),
+			{Text: s.State.String(), Style: style.For(s.State.String())},
 			output.Text(fmt.Sprint(s.Retries)), output.Text(Elapsed(s, opts.Now())),
 		}
 		if wide {

@@ -1,0 +1,140 @@
+// Command bench measures the project and prints one line per figure, with what was measured under which conditions, and the aim
+// where there is one.
+//
+//	go run ./scripts/bench [-only REGEXP] [-quick] [-dir DIRECTORY]
+//
+// Figures that depend on a disk are taken in a fresh directory below -dir (the directory for temporary files, unless told). What is
+// compared runs in turn, and of several rounds the median counts. The program measures and judges nothing: a machine that does
+// other things meanwhile gives other figures, which is why the load is printed with them. Exit status 1: something could not be
+// measured.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/clic-orchestrator/clic/executors/local"
+)
+
+func main() {
+	// The local executor starts this program again.
+	if local.RunShimIfAsked() {
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// bench is what a measurement gets.
+type bench struct {
+	ctx   context.Context //nolint:containedctx // the life of the program
+	out   io.Writer
+	dir   string
+	quick bool
+}
+
+// measurement is one rig, which prints some figures.
+type measurement struct {
+	name string
+	run  func(*bench) error
+}
+
+// measurements are all that there is, in the order in which they are made. Those that make many small files come first: on some
+// file systems that becomes slow after many were deleted, as the others do.
+var measurements = []measurement{
+	{"chain", chain},
+	{"fanout", fanOut},
+	{"step", steps},
+	{"plan", parsePlan},
+	{"events", events},
+	{"large", largePlan},
+	{"thrift", thriftCalls},
+	{"version", startUp},
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	only := flags.String("only", "", "measure only what matches this `REGEXP`: chain, fanout, step, plan, events, large, thrift, version")
+	quick := flags.Bool("quick", false, "smaller sizes and fewer rounds: to see that it works, not to tell figures")
+	parent := flags.String("dir", os.TempDir(), "`DIRECTORY` on the disk to measure")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	chosen, err := regexp.Compile(*only)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(*parent, "clic-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{ctx: ctx, out: stdout, dir: dir, quick: *quick}
+	if err := b.conditions(); err != nil {
+		return err
+	}
+	var errs []error
+	for _, m := range measurements {
+		if !chosen.MatchString(m.name) {
+			continue
+		}
+		if err := m.run(b); err != nil {
+			errs = append(errs, fmt.Errorf("cannot measure %s: %w", m.name, err))
+			fmt.Fprintf(stderr, "bench: %v\n", errs[len(errs)-1])
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// tell prints a figure. aim is "" where there is none; under says what exactly was measured.
+func (b *bench) tell(name string, value float64, unit, aim, under string) {
+	text := fmt.Sprintf("%.0f", value)
+	switch {
+	case value < 10:
+		text = fmt.Sprintf("%.3f", value)
+	case value < 1000:
+		text = fmt.Sprintf("%.1f", value)
+	}
+	if aim == "" {
+		aim = "-"
+	}
+	fmt.Fprintf(b.out, "%-34s %10s %-14s aim %-18s %s\n", name, text, unit, aim, under)
+}
+
+// pick gives the full size, or the small one where it has to be quick.
+func (b *bench) pick(full, small int) int {
+	if b.quick {
+		return small
+	}
+	return full
+}
+
+// fresh makes a directory for one rig.
+func (b *bench) fresh() (string, error) { return os.MkdirTemp(b.dir, "") }
+
+func median[T int64 | float64 | time.Duration](values []T) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+// rates gives the median of how often per second something happened that took so long for n.
+func rates(n int, took []time.Duration) float64 { return float64(n) / median(took).Seconds() }
