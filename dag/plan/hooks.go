@@ -1,9 +1,10 @@
 package plan
 
 import (
+	"strings"
+
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/dag/plan/expr"
-	"strings"
 )
 
 // Hook implements dag.Expander.

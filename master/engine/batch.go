@@ -16,7 +16,7 @@ const maxFaults = 8
 func (s *shard) adopt(b *batch, t *task) {
 	t.lane = s.e.dispatch.newLane(s, t.name)
 	s.tasks[t.name] = t
-	s.e.active.add(t.name, s, t.run.Len())
+	s.e.active.add(t.name, s, int(t.run.Task().Stages))
 	s.e.finished.forget(t.name)
 	for i := range int32(t.run.Len()) {
 		n := t.run.Node(i)

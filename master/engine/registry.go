@@ -16,27 +16,27 @@ type registry struct {
 	mu       sync.RWMutex
 	byName   map[string]*activeTask
 	bySuffix map[string]*activeTask
-	nodes    int
+	stages   int
 }
 
 type activeTask struct {
-	name  string
-	shard *shard
-	nodes int
+	name   string
+	shard  *shard
+	stages int
 }
 
-func (r *registry) add(name string, s *shard, nodes int) {
+func (r *registry) add(name string, s *shard, stages int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.byName == nil {
 		r.byName, r.bySuffix = map[string]*activeTask{}, map[string]*activeTask{}
 	}
 	if old := r.byName[name]; old != nil {
-		r.nodes -= old.nodes
+		r.stages -= old.stages
 	}
-	a := &activeTask{name: name, shard: s, nodes: nodes}
+	a := &activeTask{name: name, shard: s, stages: stages}
 	r.byName[name], r.bySuffix[suffixOf(name)] = a, a
-	r.nodes += nodes
+	r.stages += stages
 }
 
 func (r *registry) remove(name string) {
@@ -50,7 +50,7 @@ func (r *registry) remove(name string) {
 	if s := suffixOf(name); r.bySuffix[s] == a {
 		delete(r.bySuffix, s)
 	}
-	r.nodes -= a.nodes
+	r.stages -= a.stages
 }
 
 func (r *registry) get(name string) *activeTask {
@@ -76,10 +76,10 @@ func (r *registry) ofStage(stage string) (first *activeTask, others []*activeTas
 	return first, others
 }
 
-func (r *registry) size() (tasks, nodes int) {
+func (r *registry) size() (tasks, stages int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return len(r.byName), r.nodes
+	return len(r.byName), r.stages
 }
 
 // attemptIndex finds the stage that an attempt belongs to.

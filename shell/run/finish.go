@@ -1,9 +1,11 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/clic-orchestrator/clic/idl/gen/master"
@@ -14,8 +16,10 @@ import (
 
 const (
 	// tail is how many lines of a failed stage's output are shown; shown how many failed stages, and how many results.
-	tail  = 20
-	shown = 10
+	tail = 20
+	// printed is of how many completed stages the output is shown.
+	shown   = 10
+	printed = 3
 	// logBytes bounds what is read of a log.
 	logBytes = 64 << 10
 )
@@ -58,19 +62,27 @@ func failures(ctx context.Context, opts *RunOptions, c *client.Client, t *master
 	var b strings.Builder
 	for _, s := range page.Stages {
 		fmt.Fprintf(&b, "%s %s: %s\n", style.Red("failed:"), s.StageId, output.Clean(follow.Detail(s)))
-		log, err := c.ReadLog(ctx, &master.LogRequest{StageId: s.StageId, TailLines: new(int32(tail)), Limit: new(int32(logBytes))})
-		if err != nil {
-			continue // a stage that was never launched has printed nothing
-		}
-		for line := range strings.Lines(string(log.Data)) {
-			b.WriteString("  " + style.Dim("|") + " " + strings.TrimRight(line, "\r\n") + "\n")
-		}
+		b.WriteString(lastLines(ctx, opts, c, s.StageId))
 	}
 	_, err = io.WriteString(opts.IO.Err, b.String())
 	return err
 }
 
-// results prints where the results of the plan are: those of the stages that nothing depends on.
+// lastLines is what a stage printed last, marked and indented; "" for one that was never launched or printed nothing.
+func lastLines(ctx context.Context, opts *RunOptions, c *client.Client, stageID string) string {
+	log, err := c.ReadLog(ctx, &master.LogRequest{StageId: stageID, TailLines: new(int32(tail)), Limit: new(int32(logBytes))})
+	if err != nil {
+		return ""
+	}
+	var b strings.Builder
+	for line := range strings.Lines(string(log.Data)) {
+		b.WriteString("  " + opts.IO.ErrStyle().Dim("|") + " " + strings.TrimRight(line, "\r\n") + "\n")
+	}
+	return b.String()
+}
+
+// results prints what came of the plan: where the results of the stages are that nothing depends on, and what those
+// without a result printed that ended last, because their output is removed with the private master.
 func results(ctx context.Context, opts *RunOptions, c *client.Client, t *master.TaskInfo) error {
 	page, err := c.ListStages(ctx, &master.StageQuery{
 		TaskName: t.TaskName, States: []master.StageState{master.StageState_COMPLETED}, Limit: new(int32(1000)),
@@ -78,19 +90,28 @@ func results(ctx context.Context, opts *RunOptions, c *client.Client, t *master.
 	if err != nil {
 		return err
 	}
+	var b strings.Builder
 	n := 0
+	var others []*master.StageInfo
 	for _, s := range page.Stages {
-		if len(s.Children) > 0 || n == shown {
+		if len(s.Children) > 0 {
 			continue
 		}
-		r, err := c.GetResult(ctx, s.StageId)
-		if err != nil || r.Path == "" {
-			continue // most stages have none
-		}
-		n++
-		if _, err := fmt.Fprintf(opts.IO.Err, "Result of %s: %s\n", s.Name, output.Clean(r.Path)); err != nil {
-			return err
+		if r, err := c.GetResult(ctx, s.StageId); err != nil || r.Path == "" {
+			others = append(others, s)
+		} else if n++; n <= shown {
+			fmt.Fprintf(&b, "Result of %s: %s\n", s.Name, output.Clean(r.Path))
 		}
 	}
-	return nil
+	slices.SortStableFunc(others, func(x, y *master.StageInfo) int { return cmp.Compare(x.Ended, y.Ended) })
+	if more := len(others) - printed; more > 0 {
+		others = others[more:]
+	}
+	for _, s := range others {
+		if lines := lastLines(ctx, opts, c, s.StageId); lines != "" {
+			fmt.Fprintf(&b, "%s printed:\n%s", s.Name, lines)
+		}
+	}
+	_, err = io.WriteString(opts.IO.Err, b.String())
+	return err
 }

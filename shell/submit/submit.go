@@ -108,7 +108,7 @@ func submitRun(ctx context.Context, opts *SubmitOptions) error {
 	if err != nil {
 		return err
 	}
-	answer, err := c.Submit(ctx, s)
+	answer, err := send(ctx, opts, c, s)
 	if err != nil {
 		return err
 	}
@@ -116,6 +116,16 @@ func submitRun(ctx context.Context, opts *SubmitOptions) error {
 		return err
 	}
 	return wait(ctx, opts, c, answer.TaskName)
+}
+
+// send submits, within the time of --timeout: a master whose disk is full, say, keeps its callers waiting.
+func send(ctx context.Context, opts *SubmitOptions, c *client.Client, s *master.Submission) (*master.SubmitAnswer, error) {
+	if opts.Timeout > 0 {
+		limited, cancel := context.WithTimeout(ctx, opts.Timeout)
+		defer cancel()
+		ctx = limited
+	}
+	return c.Submit(ctx, s)
 }
 
 // IsJar tells programs that submit by themselves from plans.
