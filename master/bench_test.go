@@ -70,12 +70,18 @@ func measure(b *testing.B, addr string, n int, call func(ctx context.Context, t 
 		s  *thriftmaster.SchedulerServiceClient
 	}
 	pairs := make([]pair, clients)
+	defer func() {
+		for _, p := range pairs {
+			if p.nc != nil {
+				p.nc.Close()
+			}
+		}
+	}()
 	for i := range pairs {
 		nc, err := net.Dial("tcp", addr)
 		if err != nil {
 			b.Fatal(err)
 		}
-		defer nc.Close()
 		p := thrift.NewTBinaryProtocolConf(thrift.NewTBufferedTransport(thrift.NewTSocketFromConnConf(nc, conf), 4096), conf)
 		client := func(service string) thrift.TClient {
 			return thrift.NewTStandardClient(p, thrift.NewTMultiplexedProtocol(p, service))
