@@ -199,6 +199,7 @@ const MaxHistory = 16
 // Usage is what an attempt has used, as far as the executor can tell.
 type Usage struct {
 	// CPU is processor time (user and system) in milliseconds; MaxRSS the peak memory in bytes.
+	// 0 is unknown: the local executor cannot tell a peak below its own from it.
 	CPU    Duration `json:"cpu,omitempty"`
 	MaxRSS int64    `json:"rss,omitempty"`
 }

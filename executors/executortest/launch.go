@@ -287,9 +287,15 @@ func testManyAtOnce(b *bench) {
 }
 
 func testUsage(b *bench) {
-	s := b.run("usage", `i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done`)
+	s := b.run("usage", `i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; dd if=/dev/zero of=/dev/null bs=200M count=1 2>/dev/null`)
 	b.wantPhase(s, dag.AttemptSucceeded, 0)
-	if s.Usage == nil || s.Usage.CPU <= 0 || s.Usage.MaxRSS <= 0 {
-		b.Errorf("usage is %+v, want some", s.Usage)
+	if s.Usage == nil || s.Usage.CPU <= 0 || s.Usage.MaxRSS < 150<<20 || s.Usage.MaxRSS > 250<<20 {
+		b.Errorf("usage is %+v, want some CPU time and the memory of one block", s.Usage)
+	}
+	// What is small may be unknown, but is not to be taken for what started it.
+	s = b.run("small", `:`)
+	b.wantPhase(s, dag.AttemptSucceeded, 0)
+	if s.Usage != nil && s.Usage.MaxRSS > 10<<20 {
+		b.Errorf("the usage of a small program is %+v", s.Usage)
 	}
 }

@@ -16,7 +16,7 @@ import (
 func (e *Executor) Launch(ctx context.Context, a executors.Attempt) error {
 	l, err := e.prepare(a)
 	if err != nil {
-		return fmt.Errorf("cannot launch attempt %q: %w", a.ID, err)
+		return launchError(a.ID, err)
 	}
 	e.launching(a.ID)
 	answer, over, err := e.callOver(ctx, nursery.Request{Launch: l})
@@ -27,9 +27,17 @@ func (e *Executor) Launch(ctx context.Context, a executors.Attempt) error {
 		_, err = e.call(ctx, nursery.Request{Watch: &nursery.Watch{IDs: []string{a.ID}}})
 	}
 	if err != nil {
-		return fmt.Errorf("cannot launch attempt %q: %w", a.ID, err)
+		return launchError(a.ID, err)
 	}
 	return nil
+}
+
+// launchError names the attempt. executors.ErrNever, which comes first in what wraps it, has the verb already.
+func launchError(id string, err error) error {
+	if errors.Is(err, executors.ErrNever) {
+		return fmt.Errorf("attempt %q %w", id, err)
+	}
+	return fmt.Errorf("cannot launch attempt %q: %w", id, err)
 }
 
 func errorOf(r nursery.Response) error {
@@ -72,6 +80,7 @@ func (e *Executor) prepare(a executors.Attempt) (*nursery.Launch, error) {
 		Want: nursery.Want{
 			LogLimit: e.cfg.LogLimit, Capture: a.Spec.CaptureResult, ResultLimit: e.cfg.ResultLimit,
 			FileLimit: e.cfg.OutputLimit, Linger: e.cfg.Linger, Grace: e.cfg.Grace,
+			Private: e.cfg.Private,
 		},
 	}
 	if a.Spec.Grace > 0 {

@@ -30,6 +30,9 @@ type Config struct {
 	// Linger is how long processes that an attempt's program left behind may go on after its end, before they get TERM, and
 	// again as long before they get KILL. Default 500 ms.
 	Linger time.Duration
+	// Private says that the attempts end with the master: once it has stopped or was killed, and no other is connected to
+	// the data directory, they get TERM, and KILL after their grace. For a master that nobody starts again.
+	Private bool
 	// Logger takes what has no other place to go. Default: nothing is logged.
 	Logger *slog.Logger
 }

@@ -86,7 +86,7 @@ func (e *Executor) Start(ctx context.Context, sink executors.Sink) error {
 	return nil
 }
 
-// Stop ends watching. Attempts run on.
+// Stop ends watching. Attempts run on, unless Config.Private says otherwise.
 func (e *Executor) Stop(ctx context.Context) error {
 	e.mu.Lock()
 	e.closed = true

@@ -19,12 +19,17 @@ import (
 // hostEnv makes the test binary the other process of the suite; its value is the configuration's directory.
 const hostEnv = "LOCAL_TEST_HOST"
 
+// privateEnv makes that process's executor a private one.
+const privateEnv = "LOCAL_TEST_PRIVATE"
+
 func TestMain(m *testing.M) {
 	if local.RunShimIfAsked() {
 		return
 	}
 	if dir := os.Getenv(hostEnv); dir != "" {
-		e, err := local.New(config(dir))
+		c := config(dir)
+		c.Private = os.Getenv(privateEnv) != ""
+		e, err := local.New(c)
 		if err == nil {
 			err = executortest.Serve(e, os.Stdin, os.Stdout)
 		}

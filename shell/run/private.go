@@ -30,6 +30,7 @@ func start(ctx context.Context, opts *RunOptions, dir string) (*private, error) 
 	cfg := master.Config{
 		Listen: "127.0.0.1:0", DataDir: dir, Version: opts.Version,
 		ResultDirs: []string{string(filepath.Separator)}, // it reads with the rights of the user who looks at it
+		Local:      local.Config{Private: opts.DataDir == "" && !opts.Keep},
 	}
 	if opts.Slots > 0 {
 		cfg.Slots.Global = opts.Slots

@@ -105,6 +105,7 @@ func (n *nursery) adopt(a *attempt, rec *Record) error {
 		a.killer = time.AfterFunc(time.Until(a.deadline), func() { n.signal(a, unix.SIGKILL) })
 	}
 	n.mu.Lock()
+	a.private = a.begun.Want.Private
 	for _, f := range n.files(a.dir, a.begun.Dir, a.begun.Want.Files) {
 		if n.held[f] == nil {
 			n.held[f] = a

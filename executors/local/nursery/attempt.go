@@ -33,6 +33,8 @@ type attempt struct {
 	exited chan struct{}
 	// exit is set before exited is closed; nil if nobody can tell.
 	exit *exit
+	// floor is the peak memory, in bytes, up to which the kernel's figure is not the program's own. See ownPeak.
+	floor int64
 
 	// These are guarded by the nursery's mu.
 	end      *End
@@ -44,6 +46,8 @@ type attempt struct {
 	deadline time.Time
 	killer   *time.Timer
 	watchers map[*conn]struct{}
+	private  bool // is not to run without a master
+	dropped  bool // is being stopped because nobody will ask for it
 }
 
 // settle is how long an attempt has to live until its beginning is told by itself: the end of a shorter one says it all.

@@ -31,7 +31,7 @@ func (n *nursery) endOf(a *attempt) *End {
 			e.Exit = 128 + e.Signal
 		}
 		e.CPU = (x.usage.Utime.Nano() + x.usage.Stime.Nano()) / int64(time.Millisecond)
-		e.MaxRSS = x.usage.Maxrss << 10 // the kernel counts in KiB
+		e.MaxRSS = ownPeak(x.usage.Maxrss<<10, a.floor) // the kernel counts in KiB
 	}
 	if _, err := a.out.Written(streamlog.Stdout); err != nil {
 		e.Note = fmt.Sprintf("a part of its output could not be kept: %v", err)
@@ -61,6 +61,16 @@ func (n *nursery) endOf(a *attempt) *End {
 	}
 	e.Output = strings.Join(wrong, "; ")
 	return e
+}
+
+// ownPeak is the peak memory of a program whose parent had floor when it was started, 0 if that cannot be told. A forked
+// process shares its parent's memory until it executes something else, and Linux keeps the peak of what it had before: so a
+// figure that is no higher than the nursery's own peak says nothing of the program.
+func ownPeak(peak, floor int64) int64 {
+	if peak <= floor {
+		return 0
+	}
+	return peak
 }
 
 // readFile reads an output parameter.

@@ -61,7 +61,7 @@ func (c *conn) hungUp() bool {
 	return err != nil || gone
 }
 
-// leave forgets the connection; its attempts run on.
+// leave forgets the connection; its attempts run on, unless they are private.
 func (c *conn) leave() {
 	n := c.n
 	n.mu.Lock()

@@ -11,6 +11,10 @@
 // them through a pidfd, goes on reading their output, and learns their exit status from their remains, or from the kernel (Linux 6.15).
 // Where it does not, the attempt counts as lost once it is gone.
 //
+// Attempts that nobody will ever ask for are not left running. Those of a private master (Want.Private) are stopped when no
+// master is connected any more, however the last one ended; and all are if the directory was removed, unless a master is
+// connected.
+//
 // It ends by itself when no master is connected and no attempt is left, and no other signal than SIGKILL ends it before. A
 // service manager that ends all processes of a service with the master, as systemd does unless it is told
 // KillMode=process, ends nursery and attempts too. Linux only: it rests on /proc, subreapers and

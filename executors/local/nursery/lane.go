@@ -85,6 +85,7 @@ func (n *nursery) advance() {
 		// Who takes over is another value under the same id, so that whoever asks meanwhile waits until it is settled.
 		next := &attempt{
 			id: w.id, dir: w.dir, settled: make(chan struct{}), exited: make(chan struct{}), watchers: w.watchers,
+			private: w.private,
 		}
 		if n.take(next, files, ahead) != "" {
 			for _, f := range files {

@@ -25,6 +25,11 @@ func (n *nursery) launch(c *conn, l *Launch) Response {
 		return Response{Code: CodeStale, Error: fmt.Sprintf("epoch %d was seen, this is of epoch %d", epoch, l.Epoch)}
 	}
 	a, mine := n.claim(l.ID, c)
+	if mine {
+		n.mu.Lock()
+		a.private = l.Want.Private
+		n.mu.Unlock()
+	}
 	if mine && n.begin(a, l, true) {
 		return Response{} // its beginning is announced in a moment
 	}
@@ -109,6 +114,7 @@ func (n *nursery) try(a *attempt, l *Launch) (alive bool, code Code, err error) 
 		}
 		return false, CodeRetry, fmt.Errorf("cannot start a process: %w", err)
 	}
+	a.floor = peakOf("self")
 	if err := a.state.add(&Record{Begun: a.begun}); err != nil {
 		n.log.Error("cannot write down a beginning", "attempt", a.id, "error", err)
 	}

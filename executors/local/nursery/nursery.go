@@ -34,6 +34,9 @@ type nursery struct {
 	held     map[string]*attempt
 	line     []*attempt
 	quitting bool
+	// expecting is set until the first master has come, or long enough was waited for it.
+	expecting bool
+	look      time.Duration
 
 	// children wakes the reaper when there is something to wait for.
 	children chan struct{}
@@ -49,8 +52,9 @@ func newNursery(data string, logger *slog.Logger) *nursery {
 		data: data, boot: bootID(), log: logger,
 		attempts: map[string]*attempt{}, byPID: map[int]*attempt{}, held: map[string]*attempt{}, conns: map[*conn]struct{}{},
 		children: make(chan struct{}, 1), quit: make(chan struct{}),
-		buffers:  sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }},
-		launches: make(chan struct{}, 16),
+		buffers:   sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }},
+		launches:  make(chan struct{}, 16),
+		expecting: true, look: lookAgain,
 	}
 }
 
@@ -79,10 +83,11 @@ func (n *nursery) run() {
 	first := time.AfterFunc(10*time.Second, func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
+		n.expecting = false
 		n.endIfIdle()
 	})
 	defer first.Stop()
-	<-n.quit
+	n.lookUntilQuit()
 	_ = n.listener.Close()
 	n.work.Wait()
 }
@@ -110,19 +115,11 @@ func (n *nursery) accept() {
 		}
 		cn := &conn{n: n, c: c, wake: make(chan struct{}, 1), gone: make(chan struct{})}
 		n.conns[cn] = struct{}{}
+		n.expecting = false
 		n.mu.Unlock()
 		n.work.Go(cn.read)
 		n.work.Go(cn.write)
 	}
-}
-
-// endIfIdle ends the nursery if nothing needs it. n.mu is held.
-func (n *nursery) endIfIdle() {
-	if n.quitting || n.pending > 0 || len(n.conns) > 0 || len(n.attempts) > 0 {
-		return
-	}
-	n.quitting = true
-	close(n.quit)
 }
 
 // seeEpoch reports whether the epoch is in force, and remembers the highest. n.mu is held.

@@ -64,6 +64,22 @@ func parseStat(b []byte) (proc, error) {
 	return p, err
 }
 
+// peakOf is the peak resident memory, in bytes, of a process ("self" is this one) since it executed its program; 0 if it is
+// not known.
+func peakOf(pid string) int64 {
+	b, err := os.ReadFile("/proc/" + pid + "/status")
+	if err != nil {
+		return 0
+	}
+	_, after, _ := bytes.Cut(b, []byte("\nVmHWM:"))
+	line, _, _ := bytes.Cut(after, []byte("kB\n"))
+	kib, err := strconv.ParseInt(string(bytes.TrimSpace(line)), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return kib << 10
+}
+
 // bootID names the running kernel's boot.
 func bootID() string {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")

@@ -48,7 +48,7 @@ type End struct {
 	Failed  string `json:"failed,omitempty"`
 	// Killed counts processes that the program left behind and that were stopped.
 	Killed int `json:"killed,omitempty"`
-	// CPU is user and system time in milliseconds, MaxRSS the peak memory in bytes.
+	// CPU is user and system time in milliseconds, MaxRSS the peak memory in bytes, 0 if it is not known.
 	CPU    int64 `json:"cpu,omitempty"`
 	MaxRSS int64 `json:"rss,omitempty"`
 

@@ -56,6 +56,8 @@ type Want struct {
 	// between TERM and KILL where a Cancel does not say.
 	Linger time.Duration `json:"linger"`
 	Grace  time.Duration `json:"grace"`
+	// Private has the attempt stopped once no master is connected any more.
+	Private bool `json:"private,omitempty"`
 }
 
 // File is an output parameter that is read from a file. A relative path is below the attempt's working directory.
