@@ -13,7 +13,11 @@ import (
 
 // TestMasterIsKilled is a small storm.
 func TestMasterIsKilled(t *testing.T) {
-	rage(t, 60, 5, uint64(time.Now().UnixNano()))
+	size, kills := 60, 5
+	if testing.Short() {
+		size, kills = 30, 3
+	}
+	rage(t, size, kills, uint64(time.Now().UnixNano()))
 }
 
 // rage compares a run under which the master is killed with one that nobody disturbed.
@@ -63,7 +67,7 @@ func rage(t *testing.T, size, kills int, seed uint64) {
 	for k, n := range s.kills {
 		when = append(when, momentName(k)+" "+strconv.Itoa(n))
 	}
-	t.Logf("plan:        %d stages, %d nodes, ends %s", s.plan.stages, len(r.stages), r.state)
+	t.Logf("plan:        %d stages, %d nodes, ends %s: %s", s.plan.stages, len(r.stages), r.state, r.summary())
 	t.Logf("kills:       %d (%s); %d attempts lived on over one, %d ended before the next start", kills, strings.Join(when, ", "), s.alive, s.ended)
 	t.Logf("progress:    kills per tenth of the run %v, with nothing left but held stages %d", s.tenths[:10], s.tenths[10])
 	t.Logf("people:      %d stages suspended, %d continued", s.suspends, s.continues)

@@ -3,6 +3,7 @@ package chaos
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -92,6 +93,23 @@ func (r *record) outcomes() map[string]outcome {
 		all[r.name(v)] = o
 	}
 	return all
+}
+
+// summary counts the nodes by how they ended, and those that took several attempts.
+func (r *record) summary() string {
+	count := map[string]int{}
+	retried := 0
+	for _, v := range r.stages {
+		count[v.State.String()]++
+		if v.Attempt > 0 {
+			retried++
+		}
+	}
+	var parts []string
+	for _, state := range slices.Sorted(maps.Keys(count)) {
+		parts = append(parts, fmt.Sprintf("%d %s", count[state], state))
+	}
+	return fmt.Sprintf("%s; %d took several attempts", strings.Join(parts, ", "), retried)
 }
 
 func failure(f *thriftmaster.Failure) string {

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/clic-orchestrator/clic/executors/local"
+)
+
+func TestMain(m *testing.M) {
+	if local.RunShimIfAsked() {
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// TestEveryRigWorks takes every figure but the one that builds a program, at its smallest size.
+func TestEveryRigWorks(t *testing.T) {
+	chosen := regexp.MustCompile("^[^v]")
+	if testing.Short() {
+		chosen = regexp.MustCompile("^(chain|step)$")
+	}
+	var out, errs bytes.Buffer
+	if err := run(t.Context(), []string{"-quick", "-dir", t.TempDir(), "-only", chosen.String()}, &out, &errs); err != nil {
+		t.Fatalf("%v\n%s", err, errs.String())
+	}
+	for _, m := range measurements {
+		if chosen.MatchString(m.name) && !strings.Contains(out.String(), "\n"+m.name+"/") {
+			t.Errorf("no figure of %s in\n%s", m.name, out.String())
+		}
+	}
+	for line := range strings.Lines(out.String()) {
+		if !strings.HasPrefix(line, "# ") && len(strings.Fields(line)) < 6 {
+			t.Errorf("this is no figure with its conditions: %q", line)
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	for _, args := range [][]string{{"-only", "("}, {"-unknown"}, {"-dir", "/nowhere/at/all"}} {
+		var out, errs bytes.Buffer
+		if err := run(t.Context(), args, &out, &errs); err == nil {
+			t.Errorf("%v is accepted:\n%s", args, out.String())
+		}
+	}
+}
