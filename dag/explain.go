@@ -57,11 +57,10 @@ func (n *Node) stopReason() string {
 }
 
 func (r *Run) explainEnd(n *Node) Explanation {
-	text := "it is " + n.Status.String()
-	if m := r.withCause(n.Index); m != "" {
-		text += ": " + m
+	x := Explanation{Reason: ReasonEnded, Text: r.withCause(n.Index)}
+	if x.Text == "" {
+		x.Text = "it has ended"
 	}
-	x := Explanation{Reason: ReasonEnded, Text: text}
 	if c := r.Cause(n.Index); c != n.Index {
 		x.Nodes = []int32{c}
 	}
