@@ -33,7 +33,7 @@ func loseHome(dir string) error {
 	n := newNursery(dir, slog.New(slog.DiscardHandler))
 	n.look, n.expecting = time.Millisecond, false
 	var err error
-	if n.listener, err = net.Listen("unix", socketName()); err != nil { //nolint:noctx // it does not block
+	if n.listener, err = net.Listen("unix", socketName()); err != nil {
 		return err
 	}
 	n.inherit()
