@@ -30,10 +30,16 @@ func (e *Engine) save(changes []store.Change) []error {
 
 // commit repeats the very same batch while the store is unavailable.
 func (e *Engine) commit(changes []store.Change) error {
+	repeated := false
 	if err := e.lostLead(); err != nil {
 		return err
 	}
 	until := e.cfg.Now().Add(e.cfg.CommitPatience)
+	defer func() {
+		if repeated {
+			e.repeating.Add(-1)
+		}
+	}()
 	for n := 1; ; n++ {
 		err := e.cfg.Store.Commit(e.inner, e.epoch.Load(), changes)
 		if err == nil {
@@ -49,11 +55,24 @@ func (e *Engine) commit(changes []store.Change) error {
 		if !errors.Is(err, store.ErrUnavailable) || e.cfg.Now().After(until) {
 			return fmt.Errorf("cannot commit: %w", err)
 		}
+		if !repeated {
+			repeated = true
+			e.repeating.Add(1)
+		}
 		e.log.Warn("store is unavailable; the commit is repeated", "try", n, "error", err)
 		if !pause(e.inner, e.backoff(n)) {
 			return fmt.Errorf("cannot commit: %w", err)
 		}
 	}
+}
+
+// writable refuses new work while commits are being repeated. What runs has to be kept, so its reports wait with patience;
+// whoever brings something new is better told at once.
+func (e *Engine) writable() error {
+	if e.repeating.Load() > 0 {
+		return fmt.Errorf("the state cannot be written at the moment (the master's log says why): %w", store.ErrUnavailable)
+	}
+	return nil
 }
 
 // pause waits, and reports whether the context was not done before.

@@ -42,6 +42,7 @@ type Engine struct {
 	finished  finishedRuns
 	durations durations
 	broken    sync.Map     // errors of tasks that were left alone, by name
+	repeating atomic.Int32 // commits that the store did not take and that are being repeated
 	expiry    atomic.Int64 // when the janitor has to look again, in milliseconds; 0 is never
 
 	mu      sync.Mutex

@@ -229,7 +229,13 @@ func TestStoreOutage(t *testing.T) {
 		away := func(err error) { s.mu.Lock(); s.dead = err; s.mu.Unlock() }
 		away(store.ErrUnavailable)
 		w.finish(id, 0)
-		err := r.engine.Cancel(ctx, Target{Task: task}, "me", "", false)
+		r.settle()
+		begun := r.engine.cfg.Now()
+		_, err := r.engine.Submit(ctx, Submission{PlanName: "new", YAML: []byte(graph("x"))})
+		if took := r.engine.cfg.Now().Sub(begun); !errors.Is(err, store.ErrUnavailable) || took > 0 {
+			t.Errorf("a submission gives %v after %s; it should be refused at once", err, took)
+		}
+		err = r.engine.Cancel(ctx, Target{Task: task}, "me", "", false)
 		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("a command gives %v", err)
 		}

@@ -71,6 +71,9 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (*Submitted, error) {
 	if s.DryRun {
 		return draft.answer(false), nil
 	}
+	if err := e.writable(); err != nil {
+		return nil, err
+	}
 	err = e.create(ctx, &s, draft)
 	if errors.Is(err, store.ErrExists) && s.RequestID != "" {
 		if old, oldErr := e.submittedBefore(ctx, s.RequestID); old != nil || oldErr != nil {
