@@ -40,6 +40,13 @@ grep -ls 'Acquire::' /etc/apt/apt.conf.d/* | xargs -r cp -t "$root/etc/apt/apt.c
 
 git -c safe.directory='*' clone --quiet "$checkout" "$root/root/checkout"
 
+# A machine behind a proxy knows certificates that Debian does not: they are lent too, a file each, as update-ca-certificates wants.
+bundle=/etc/ssl/certs/ca-certificates.crt
+if [ -e "$bundle" ]; then
+	mkdir -p "$root/usr/local/share/ca-certificates"
+	awk -v dir="$root/usr/local/share/ca-certificates" '/BEGIN CERTIFICATE/ { n++ } n { print >(dir "/lent-" n ".crt") }' "$bundle"
+fi
+
 lend=("$(go env GOROOT):/usr/local/go")
 if [ "${WARM-}" = 1 ]; then
 	lend+=("$(go env GOCACHE):/root/.cache/go-build" "$(go env GOMODCACHE):/root/go/pkg/mod")
@@ -56,7 +63,7 @@ mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 exec chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 TERM=dumb \
 	PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-	bash -c 'cd /root/checkout && "$@"' bash "$@"
+	bash -c 'update-ca-certificates >/dev/null 2>&1; cd /root/checkout && "$@"' bash "$@"
 ENTER
 # Its processes end with the namespace, its mounts too.
 unshare --mount --propagation private --pid --fork --kill-child bash "$work/enter" "$root" "${lend[*]}" "$@"
