@@ -43,11 +43,16 @@ check: ## The inner loop: formatting, vet, layers, short tests (under 2 minutes 
 ##@ Everything
 
 .PHONY: test
-test: ## All there is to pass: set-up, verify, race tests, every fuzz target for 10 s (FUZZTIME=... for longer)
+test: ## All there is to pass: set-up, verify, race tests, the main fuzz targets for a minute, the others for 10 s
 test: setup
 	scripts/verify.sh
 	$(GO) test -race -timeout 20m ./...
-	FUZZTIME=$${FUZZTIME:-10s} scripts/fuzz.sh
+	FUZZTIME=$${FUZZTIME:-60s} FUZZ='$(MAIN_FUZZ)' scripts/fuzz.sh
+	FUZZTIME=$${FUZZTIME:-10s} FUZZ='$(OTHER_FUZZ)' scripts/fuzz.sh
+
+# What strangers send: plans, expressions, Thrift frames, configuration.
+MAIN_FUZZ := ^(dag/plan FuzzParse|dag/plan/expr FuzzExpr|master/rpc FuzzServer|master FuzzConfig)$$
+OTHER_FUZZ := ^(dag/plan FuzzLines|dag/plan/expr Fuzz[^E]|executors|shell|master/results)
 
 .PHONY: setup
 setup: ## Install the Debian packages that are missing here (nothing if all are there)
