@@ -55,7 +55,7 @@ func start(ctx context.Context, opts *RunOptions, dir string) (*private, error) 
 	return p, nil
 }
 
-// stop ends the master. Stages that still run are left alone.
+// stop ends the master. Stages that still run end with it, unless its state is kept.
 func (p *private) stop() error {
 	err := p.client.Close()
 	p.cancel()
