@@ -144,7 +144,9 @@ struct TaskInfo {
   17: optional i64 remainingMillis,
   18: i64 seq,
   19: string form,
-  20: optional i64 deadline
+  20: optional i64 deadline,
+  /** Set while the master cannot reach its store: since when. What it says is what it knew then. */
+  21: optional i64 staleSince
 }
 
 struct AttemptInfo {
@@ -189,7 +191,9 @@ struct StageInfo {
   31: optional i64 maxRssBytes,
   32: optional i64 retryAt,
   33: optional Explanation explanation,
-  34: i32 index
+  34: i32 index,
+  /** Set while the master cannot reach its store: since when. What it says is what it knew then. */
+  35: optional i64 staleSince
 }
 
 struct TaskQuery {
@@ -204,7 +208,12 @@ struct TaskQuery {
   7: optional i32 limit
 }
 
-struct TaskPage { 1: list<TaskInfo> tasks, 2: string nextCursor }
+struct TaskPage {
+  1: list<TaskInfo> tasks,
+  2: string nextCursor,
+  /** Set while the master cannot reach its store: since when. The page then has only tasks that have not ended. */
+  3: optional i64 staleSince
+}
 
 struct StageQuery {
   1: string taskName,
@@ -293,6 +302,21 @@ struct RetryPlan {
   2: list<string> kept
 }
 
+/** A master of several that share a store. */
+struct Member {
+  1: string id,
+  /** Where the other masters reach it. */
+  2: string address,
+  3: string version,
+  4: string host,
+  5: i32 pid,
+  6: i64 started,
+  /** When it last gave a sign of life, and how long before the answer that was. */
+  7: i64 seen,
+  8: i64 silentMillis,
+  9: bool leads
+}
+
 struct MasterInfo {
   1: string version,
   2: string address,
@@ -301,7 +325,16 @@ struct MasterInfo {
   5: i64 started,
   6: i64 epoch,
   7: i32 activeTasks,
-  8: i32 activeStages
+  8: i32 activeStages,
+  /** "leader", "follower", or "single" where the store serves one master only. Of the master that was asked, as is address. */
+  9: string role,
+  /** Where the leader is reached; empty while there is none. */
+  10: string leader,
+  /** All masters of the store, the leader first; empty where the store serves one only. */
+  11: list<Member> members,
+  /** Set while the store cannot be reached: since when, and why. */
+  12: optional i64 staleSince,
+  13: string storeTrouble
 }
 
 service TaskService {

@@ -213,7 +213,7 @@ func (s *shard) encode(b *batch) {
 }
 
 func (s *shard) change(t *task) store.Change {
-	c := store.Change{Task: t.name, Log: t.log}
+	c := store.Change{Task: t.name, Base: t.revision, Log: t.log}
 	if t.create != nil {
 		c.Create, c.Source = true, t.create.source
 	}
@@ -230,6 +230,7 @@ func (s *shard) change(t *task) store.Change {
 		}
 		if t.marks[i]&markState != 0 {
 			r.State = a.add(func(buf []byte) []byte { return t.run.AppendState(buf, i) })
+			r.Status = t.run.Node(i).Status.String()
 		}
 	}
 	return c

@@ -72,7 +72,7 @@ func (h *hand) submit(yaml, name string) *task {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	n := &newcomer{quiet: quiet{name}, run: newTask(name, run, program, 0), delta: delta}
+	n := &newcomer{quiet: quiet{name}, run: newTask(name, run, program), delta: delta}
 	n.run.create = &creation{source: body}
 	h.inputs = append(h.inputs, n)
 	return n.run

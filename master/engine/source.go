@@ -77,7 +77,9 @@ func (e *Engine) revive(rec *store.Record) (t *task, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot load task %q: %w", name, err)
 	}
-	return newTask(name, run, program, rec.LastSeq), nil
+	t = newTask(name, run, program)
+	t.seq, t.revision = rec.LastSeq, rec.Revision
+	return t, nil
 }
 
 func records(rec *store.Record) []dag.Record {

@@ -214,7 +214,7 @@ func (e *Engine) create(ctx context.Context, s *Submission, d *draft) error {
 	if err != nil {
 		return fmt.Errorf("cannot store the plan of task %q: %w", t.Name, err)
 	}
-	nt := newTask(t.Name, run, d.program, 0)
+	nt := newTask(t.Name, run, d.program)
 	nt.create = &creation{source: src}
 	n := &newcomer{quiet: quiet{t.Name}, call: newCall(), run: nt, delta: delta}
 	return e.shardOf(t.Name).await(ctx, n, n.call)

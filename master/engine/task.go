@@ -17,7 +17,9 @@ type task struct {
 	program dag.Program
 	lane    *lane
 	// seq numbers the task's history; it is the last number given.
-	seq  uint64
+	seq uint64
+	// revision is that of the task in the store, 0 where the store does not count.
+	revision uint64
 	side map[int32]*side
 	live int // attempts in the engine's index
 	gone bool
@@ -81,8 +83,8 @@ const (
 	markReview
 )
 
-func newTask(name string, run *dag.Run, program dag.Program, seq uint64) *task {
-	return &task{name: name, run: run, program: program, seq: seq, side: map[int32]*side{}}
+func newTask(name string, run *dag.Run, program dag.Program) *task {
+	return &task{name: name, run: run, program: program, side: map[int32]*side{}}
 }
 
 // at gives what is known of a node, making it.
@@ -155,6 +157,9 @@ func (t *task) saved() {
 	}
 	if t.changed = t.changed[:0]; cap(t.changed) > 4096 {
 		t.changed = nil
+	}
+	if t.create != nil || t.revision > 0 {
+		t.revision++
 	}
 	t.log, t.create = nil, nil
 	t.dirty, t.header = false, false

@@ -25,6 +25,10 @@ var (
 	ErrLocked = errors.New("store is in use by another process")
 	// ErrNewer: the data was written by a newer version of the program.
 	ErrNewer = errors.New("data is of a newer version")
+	// ErrConflict: the task was changed by another Change than the Base of this one says. Nothing of this Change was written.
+	ErrConflict = errors.New("task was changed meanwhile")
+	// ErrRolledBack: the store came back without something that it had acknowledged, and what is missing cannot be put back.
+	ErrRolledBack = errors.New("store has lost what it had acknowledged")
 )
 
 // Store keeps tasks. All methods may be called from several goroutines.
@@ -33,7 +37,8 @@ type Store interface {
 	// lower epoch fails with ErrFenced. Repeating it gives a yet higher epoch.
 	Lead(ctx context.Context, holder string) (epoch uint64, err error)
 	// Commit writes a batch. Each Change is applied whole or not at all; after a nil error all are durable, in order.
-	// On ErrFenced and ErrExists nothing of the whole batch was written. Repeating a batch whose outcome is unknown is safe
+	// On ErrFenced and ErrExists nothing of the whole batch was written (a store of several parts may have written some of it
+	// on ErrFenced while the new leader's Lead is still under way). Repeating a batch whose outcome is unknown is safe
 	// when it is the very same: applying a Change twice is the same as once (Log entries are identified by their Seq).
 	Commit(ctx context.Context, epoch uint64, batch []Change) error
 	// Load reads a task whole. ErrNotFound.
@@ -75,6 +80,10 @@ type Change struct {
 	// Create makes a new task: Header and Source must be set. ErrExists if the task or its Request exists (unless the
 	// stored task was made by this very Change).
 	Create bool
+	// Base is the task's revision that this Change follows: ErrConflict if the stored one is higher (unless it is higher by one,
+	// and by this very Change), ErrRolledBack if it is lower. 0 does not check, as creations and deletions do not. So a
+	// Change that was given up, but arrives late all the same, cannot be mixed up with those after it.
+	Base uint64
 	// Delete removes the task whole; all other fields but Task are ignored. Deleting an unknown task is no error.
 	Delete bool
 	Task   string
@@ -95,6 +104,8 @@ type NodeRecord struct {
 	Stage string
 	Spec  []byte
 	State []byte
+	// Status is the status in State, for people who look into the store with other programs. A store may leave it out.
+	Status string
 }
 
 // LogEntry is a line of a task's history.
@@ -111,6 +122,8 @@ type Record struct {
 	Nodes []NodeRecord
 	// LastSeq is the Seq of the newest history entry, 0 if there is none.
 	LastSeq uint64
+	// Revision counts the task's Changes, from 1 for its creation. 0 where the store does not count.
+	Revision uint64
 }
 
 // Key is what Resolve looks for: exactly one field is set.

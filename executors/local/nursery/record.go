@@ -60,8 +60,10 @@ type End struct {
 	Note string `json:"note,omitempty"`
 }
 
-// Record is all that is known of an attempt: the lines of its state file joined.
+// Record is all that is known of an attempt: its lines of a state file joined.
 type Record struct {
+	// ID says whose line it is, as one file serves several attempts, one after the other.
+	ID    string `json:"id,omitempty"`
 	Begun *Begun `json:"begun,omitempty"`
 	// Stop is when the attempt was first asked to stop, 0 if it was not.
 	Stop int64 `json:"stop,omitempty"`
@@ -106,23 +108,51 @@ func dirName(id string) string {
 	return "sha256-" + hex.EncodeToString(sum[:])
 }
 
-// ReadRecord reads an attempt's state file. The error is fs.ErrNotExist where there is none. A last line that was cut off
-// by a crash is ignored.
+// endedFile is another name of the state file of an attempt that was in dir and left nothing but its record.
+func endedFile(dir string) string {
+	return filepath.Join(filepath.Dir(dir), "..", endedName, filepath.Base(dir))
+}
+
+// known reports whether an attempt in dir was begun, as far as the disk tells.
+func known(dir string) bool {
+	return unix.Access(dir, unix.F_OK) == nil || unix.Access(endedFile(dir), unix.F_OK) == nil
+}
+
+// ReadRecord reads the record of an attempt with the directory dir. The error is fs.ErrNotExist where there is none. Lines
+// that cannot be understood, such as one that was cut off by a crash, are passed over.
 func ReadRecord(dir string) (*Record, error) {
 	b, err := os.ReadFile(StateFile(dir))
+	if errors.Is(err, fs.ErrNotExist) { // in this order: it gets its other name before its directory goes
+		b, err = os.ReadFile(endedFile(dir))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the attempt's state: %w", err)
 	}
-	r := &Record{}
+	r, name := &Record{}, filepath.Base(dir)
 	for {
 		line, rest, whole := bytes.Cut(b, []byte{'\n'})
 		if !whole {
 			return r, nil
 		}
-		if err := json.Unmarshal(line, r); err != nil {
-			return nil, fmt.Errorf("cannot understand %s: %w", StateFile(dir), err)
-		}
 		b = rest
+		var part Record
+		if json.Unmarshal(line, &part) == nil && dirName(part.ID) == name {
+			r.join(&part)
+		}
+	}
+}
+
+// join adds what a later line says.
+func (r *Record) join(line *Record) {
+	r.ID = line.ID
+	if line.Begun != nil {
+		r.Begun = line.Begun
+	}
+	if line.Stop != 0 {
+		r.Stop = line.Stop
+	}
+	if line.End != nil {
+		r.End = line.End
 	}
 }
 
@@ -132,23 +162,26 @@ func Ended(dir string) bool {
 	return err == nil && r.End != nil
 }
 
-// state is an attempt's state file, open for writing.
-type state struct{ f *os.File }
-
-func createState(dir string) (*state, error) {
-	f, err := os.OpenFile(StateFile(dir), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	return &state{f}, nil
+// state is a state file, open for writing.
+type state struct {
+	f    *os.File
+	size int
+	// broken is set once a line may not be whole.
+	broken bool
 }
 
-func openState(dir string) (*state, error) {
-	f, err := os.OpenFile(StateFile(dir), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+// createState makes the state file of a new directory.
+func createState(dir string) (*state, error) { return openStateAs(dir, os.O_EXCL) }
+
+// openState opens the state file of a directory that may have one already.
+func openState(dir string) (*state, error) { return openStateAs(dir, 0) }
+
+func openStateAs(dir string, flag int) (*state, error) {
+	f, err := os.OpenFile(StateFile(dir), os.O_CREATE|os.O_WRONLY|os.O_APPEND|flag, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	return &state{f}, nil
+	return &state{f: f}, nil
 }
 
 // add appends a line in one write. It is not flushed to the disk: the records have to outlive processes, not the machine,
@@ -158,7 +191,9 @@ func (s *state) add(r *Record) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.f.Write(append(b, '\n'))
+	n, err := s.f.Write(append(b, '\n'))
+	s.size += n
+	s.broken = s.broken || err != nil
 	return err
 }
 

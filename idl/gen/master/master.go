@@ -3007,6 +3007,7 @@ func (p *Explanation) String() string {
 //   - Seq
 //   - Form
 //   - Deadline
+//   - StaleSince: Set while the master cannot reach its store: since when. What it says is what it knew then.
 type TaskInfo struct {
 	TaskName        string            `thrift:"taskName,1" db:"taskName" json:"taskName"`
 	PlanName        string            `thrift:"planName,2" db:"planName" json:"planName"`
@@ -3028,6 +3029,7 @@ type TaskInfo struct {
 	Seq             int64             `thrift:"seq,18" db:"seq" json:"seq"`
 	Form            string            `thrift:"form,19" db:"form" json:"form"`
 	Deadline        *int64            `thrift:"deadline,20" db:"deadline" json:"deadline,omitempty"`
+	StaleSince      *int64            `thrift:"staleSince,21" db:"staleSince" json:"staleSince,omitempty"`
 }
 
 func NewTaskInfo() *TaskInfo {
@@ -3123,12 +3125,25 @@ func (p *TaskInfo) GetDeadline() int64 {
 	}
 	return *p.Deadline
 }
+
+var TaskInfo_StaleSince_DEFAULT int64
+
+func (p *TaskInfo) GetStaleSince() int64 {
+	if !p.IsSetStaleSince() {
+		return TaskInfo_StaleSince_DEFAULT
+	}
+	return *p.StaleSince
+}
 func (p *TaskInfo) IsSetRemainingMillis() bool {
 	return p.RemainingMillis != nil
 }
 
 func (p *TaskInfo) IsSetDeadline() bool {
 	return p.Deadline != nil
+}
+
+func (p *TaskInfo) IsSetStaleSince() bool {
+	return p.StaleSince != nil
 }
 
 func (p *TaskInfo) Read(ctx context.Context, iprot thrift.TProtocol) error {
@@ -3338,6 +3353,16 @@ func (p *TaskInfo) Read(ctx context.Context, iprot thrift.TProtocol) error {
 		case 20:
 			if fieldTypeId == thrift.I64 {
 				if err := p.ReadField20(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 21:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField21(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -3628,6 +3653,15 @@ func (p *TaskInfo) ReadField20(ctx context.Context, iprot thrift.TProtocol) erro
 	return nil
 }
 
+func (p *TaskInfo) ReadField21(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 21: ", err)
+	} else {
+		p.StaleSince = &v
+	}
+	return nil
+}
+
 func (p *TaskInfo) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "TaskInfo"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
@@ -3691,6 +3725,9 @@ func (p *TaskInfo) Write(ctx context.Context, oprot thrift.TProtocol) error {
 			return err
 		}
 		if err := p.writeField20(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField21(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -4019,6 +4056,21 @@ func (p *TaskInfo) writeField20(ctx context.Context, oprot thrift.TProtocol) (er
 	return err
 }
 
+func (p *TaskInfo) writeField21(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetStaleSince() {
+		if err := oprot.WriteFieldBegin(ctx, "staleSince", thrift.I64, 21); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 21:staleSince: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.StaleSince)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.staleSince (21) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 21:staleSince: ", p), err)
+		}
+	}
+	return err
+}
+
 func (p *TaskInfo) Equals(other *TaskInfo) bool {
 	if p == other {
 		return true
@@ -4122,6 +4174,14 @@ func (p *TaskInfo) Equals(other *TaskInfo) bool {
 			return false
 		}
 		if (*p.Deadline) != (*other.Deadline) {
+			return false
+		}
+	}
+	if p.StaleSince != other.StaleSince {
+		if p.StaleSince == nil || other.StaleSince == nil {
+			return false
+		}
+		if (*p.StaleSince) != (*other.StaleSince) {
 			return false
 		}
 	}
@@ -4423,6 +4483,7 @@ func (p *AttemptInfo) String() string {
 //   - RetryAt
 //   - Explanation
 //   - Index
+//   - StaleSince: Set while the master cannot reach its store: since when. What it says is what it knew then.
 type StageInfo struct {
 	StageId         string            `thrift:"stageId,1" db:"stageId" json:"stageId"`
 	TaskName        string            `thrift:"taskName,2" db:"taskName" json:"taskName"`
@@ -4458,6 +4519,7 @@ type StageInfo struct {
 	RetryAt         *int64            `thrift:"retryAt,32" db:"retryAt" json:"retryAt,omitempty"`
 	Explanation     *Explanation      `thrift:"explanation,33" db:"explanation" json:"explanation,omitempty"`
 	Index           int32             `thrift:"index,34" db:"index" json:"index"`
+	StaleSince      *int64            `thrift:"staleSince,35" db:"staleSince" json:"staleSince,omitempty"`
 }
 
 func NewStageInfo() *StageInfo {
@@ -4649,6 +4711,15 @@ func (p *StageInfo) GetExplanation() *Explanation {
 func (p *StageInfo) GetIndex() int32 {
 	return p.Index
 }
+
+var StageInfo_StaleSince_DEFAULT int64
+
+func (p *StageInfo) GetStaleSince() int64 {
+	if !p.IsSetStaleSince() {
+		return StageInfo_StaleSince_DEFAULT
+	}
+	return *p.StaleSince
+}
 func (p *StageInfo) IsSetFailure() bool {
 	return p.Failure != nil
 }
@@ -4687,6 +4758,10 @@ func (p *StageInfo) IsSetRetryAt() bool {
 
 func (p *StageInfo) IsSetExplanation() bool {
 	return p.Explanation != nil
+}
+
+func (p *StageInfo) IsSetStaleSince() bool {
+	return p.StaleSince != nil
 }
 
 func (p *StageInfo) Read(ctx context.Context, iprot thrift.TProtocol) error {
@@ -5036,6 +5111,16 @@ func (p *StageInfo) Read(ctx context.Context, iprot thrift.TProtocol) error {
 		case 34:
 			if fieldTypeId == thrift.I32 {
 				if err := p.ReadField34(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 35:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField35(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -5443,6 +5528,15 @@ func (p *StageInfo) ReadField34(ctx context.Context, iprot thrift.TProtocol) err
 	return nil
 }
 
+func (p *StageInfo) ReadField35(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 35: ", err)
+	} else {
+		p.StaleSince = &v
+	}
+	return nil
+}
+
 func (p *StageInfo) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "StageInfo"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
@@ -5548,6 +5642,9 @@ func (p *StageInfo) Write(ctx context.Context, oprot thrift.TProtocol) error {
 			return err
 		}
 		if err := p.writeField34(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField35(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -6073,6 +6170,21 @@ func (p *StageInfo) writeField34(ctx context.Context, oprot thrift.TProtocol) (e
 	return err
 }
 
+func (p *StageInfo) writeField35(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetStaleSince() {
+		if err := oprot.WriteFieldBegin(ctx, "staleSince", thrift.I64, 35); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 35:staleSince: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.StaleSince)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.staleSince (35) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 35:staleSince: ", p), err)
+		}
+	}
+	return err
+}
+
 func (p *StageInfo) Equals(other *StageInfo) bool {
 	if p == other {
 		return true
@@ -6251,6 +6363,14 @@ func (p *StageInfo) Equals(other *StageInfo) bool {
 	}
 	if p.Index != other.Index {
 		return false
+	}
+	if p.StaleSince != other.StaleSince {
+		if p.StaleSince == nil || other.StaleSince == nil {
+			return false
+		}
+		if (*p.StaleSince) != (*other.StaleSince) {
+			return false
+		}
 	}
 	return true
 }
@@ -6800,9 +6920,11 @@ func (p *TaskQuery) String() string {
 // Attributes:
 //   - Tasks
 //   - NextCursor
+//   - StaleSince: Set while the master cannot reach its store: since when. The page then has only tasks that have not ended.
 type TaskPage struct {
 	Tasks      []*TaskInfo `thrift:"tasks,1" db:"tasks" json:"tasks"`
 	NextCursor string      `thrift:"nextCursor,2" db:"nextCursor" json:"nextCursor"`
+	StaleSince *int64      `thrift:"staleSince,3" db:"staleSince" json:"staleSince,omitempty"`
 }
 
 func NewTaskPage() *TaskPage {
@@ -6816,6 +6938,19 @@ func (p *TaskPage) GetTasks() []*TaskInfo {
 func (p *TaskPage) GetNextCursor() string {
 	return p.NextCursor
 }
+
+var TaskPage_StaleSince_DEFAULT int64
+
+func (p *TaskPage) GetStaleSince() int64 {
+	if !p.IsSetStaleSince() {
+		return TaskPage_StaleSince_DEFAULT
+	}
+	return *p.StaleSince
+}
+func (p *TaskPage) IsSetStaleSince() bool {
+	return p.StaleSince != nil
+}
+
 func (p *TaskPage) Read(ctx context.Context, iprot thrift.TProtocol) error {
 	if _, err := iprot.ReadStructBegin(ctx); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
@@ -6843,6 +6978,16 @@ func (p *TaskPage) Read(ctx context.Context, iprot thrift.TProtocol) error {
 		case 2:
 			if fieldTypeId == thrift.STRING {
 				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 3:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField3(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -6894,6 +7039,15 @@ func (p *TaskPage) ReadField2(ctx context.Context, iprot thrift.TProtocol) error
 	return nil
 }
 
+func (p *TaskPage) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 3: ", err)
+	} else {
+		p.StaleSince = &v
+	}
+	return nil
+}
+
 func (p *TaskPage) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "TaskPage"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
@@ -6903,6 +7057,9 @@ func (p *TaskPage) Write(ctx context.Context, oprot thrift.TProtocol) error {
 			return err
 		}
 		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -6949,6 +7106,21 @@ func (p *TaskPage) writeField2(ctx context.Context, oprot thrift.TProtocol) (err
 	return err
 }
 
+func (p *TaskPage) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetStaleSince() {
+		if err := oprot.WriteFieldBegin(ctx, "staleSince", thrift.I64, 3); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:staleSince: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.StaleSince)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.staleSince (3) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 3:staleSince: ", p), err)
+		}
+	}
+	return err
+}
+
 func (p *TaskPage) Equals(other *TaskPage) bool {
 	if p == other {
 		return true
@@ -6966,6 +7138,14 @@ func (p *TaskPage) Equals(other *TaskPage) bool {
 	}
 	if p.NextCursor != other.NextCursor {
 		return false
+	}
+	if p.StaleSince != other.StaleSince {
+		if p.StaleSince == nil || other.StaleSince == nil {
+			return false
+		}
+		if (*p.StaleSince) != (*other.StaleSince) {
+			return false
+		}
 	}
 	return true
 }
@@ -9950,6 +10130,471 @@ func (p *RetryPlan) String() string {
 	return fmt.Sprintf("RetryPlan(%+v)", *p)
 }
 
+// A master of several that share a store.
+//
+// Attributes:
+//   - ID
+//   - Address: Where the other masters reach it.
+//   - Version
+//   - Host
+//   - Pid
+//   - Started
+//   - Seen: When it last gave a sign of life, and how long before the answer that was.
+//   - SilentMillis
+//   - Leads
+type Member struct {
+	ID           string `thrift:"id,1" db:"id" json:"id"`
+	Address      string `thrift:"address,2" db:"address" json:"address"`
+	Version      string `thrift:"version,3" db:"version" json:"version"`
+	Host         string `thrift:"host,4" db:"host" json:"host"`
+	Pid          int32  `thrift:"pid,5" db:"pid" json:"pid"`
+	Started      int64  `thrift:"started,6" db:"started" json:"started"`
+	Seen         int64  `thrift:"seen,7" db:"seen" json:"seen"`
+	SilentMillis int64  `thrift:"silentMillis,8" db:"silentMillis" json:"silentMillis"`
+	Leads        bool   `thrift:"leads,9" db:"leads" json:"leads"`
+}
+
+func NewMember() *Member {
+	return &Member{}
+}
+
+func (p *Member) GetID() string {
+	return p.ID
+}
+
+func (p *Member) GetAddress() string {
+	return p.Address
+}
+
+func (p *Member) GetVersion() string {
+	return p.Version
+}
+
+func (p *Member) GetHost() string {
+	return p.Host
+}
+
+func (p *Member) GetPid() int32 {
+	return p.Pid
+}
+
+func (p *Member) GetStarted() int64 {
+	return p.Started
+}
+
+func (p *Member) GetSeen() int64 {
+	return p.Seen
+}
+
+func (p *Member) GetSilentMillis() int64 {
+	return p.SilentMillis
+}
+
+func (p *Member) GetLeads() bool {
+	return p.Leads
+}
+func (p *Member) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 3:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 4:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField4(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 5:
+			if fieldTypeId == thrift.I32 {
+				if err := p.ReadField5(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 6:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField6(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 7:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField7(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 8:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField8(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 9:
+			if fieldTypeId == thrift.BOOL {
+				if err := p.ReadField9(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *Member) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 1: ", err)
+	} else {
+		p.ID = v
+	}
+	return nil
+}
+
+func (p *Member) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.Address = v
+	}
+	return nil
+}
+
+func (p *Member) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 3: ", err)
+	} else {
+		p.Version = v
+	}
+	return nil
+}
+
+func (p *Member) ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 4: ", err)
+	} else {
+		p.Host = v
+	}
+	return nil
+}
+
+func (p *Member) ReadField5(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI32(ctx); err != nil {
+		return thrift.PrependError("error reading field 5: ", err)
+	} else {
+		p.Pid = v
+	}
+	return nil
+}
+
+func (p *Member) ReadField6(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 6: ", err)
+	} else {
+		p.Started = v
+	}
+	return nil
+}
+
+func (p *Member) ReadField7(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 7: ", err)
+	} else {
+		p.Seen = v
+	}
+	return nil
+}
+
+func (p *Member) ReadField8(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 8: ", err)
+	} else {
+		p.SilentMillis = v
+	}
+	return nil
+}
+
+func (p *Member) ReadField9(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBool(ctx); err != nil {
+		return thrift.PrependError("error reading field 9: ", err)
+	} else {
+		p.Leads = v
+	}
+	return nil
+}
+
+func (p *Member) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "Member"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField4(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField5(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField6(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField7(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField8(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField9(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *Member) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "id", thrift.STRING, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:id: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.ID)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.id (1) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:id: ", p), err)
+	}
+	return err
+}
+
+func (p *Member) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "address", thrift.STRING, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:address: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Address)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.address (2) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:address: ", p), err)
+	}
+	return err
+}
+
+func (p *Member) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "version", thrift.STRING, 3); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:version: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Version)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.version (3) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:version: ", p), err)
+	}
+	return err
+}
+
+func (p *Member) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "host", thrift.STRING, 4); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:host: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Host)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.host (4) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 4:host: ", p), err)
+	}
+	return err
+}
+
+func (p *Member) writeField5(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "pid", thrift.I32, 5); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 5:pid: ", p), err)
+	}
+	if err := oprot.WriteI32(ctx, int32(p.Pid)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.pid (5) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 5:pid: ", p), err)
+	}
+	return err
+}
+
+func (p *Member) writeField6(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "started", thrift.I64, 6); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 6:started: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Started)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.started (6) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 6:started: ", p), err)
+	}
+	return err
+}
+
+func (p *Member) writeField7(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "seen", thrift.I64, 7); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 7:seen: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Seen)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.seen (7) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 7:seen: ", p), err)
+	}
+	return err
+}
+
+func (p *Member) writeField8(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "silentMillis", thrift.I64, 8); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 8:silentMillis: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.SilentMillis)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.silentMillis (8) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 8:silentMillis: ", p), err)
+	}
+	return err
+}
+
+func (p *Member) writeField9(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "leads", thrift.BOOL, 9); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 9:leads: ", p), err)
+	}
+	if err := oprot.WriteBool(ctx, bool(p.Leads)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.leads (9) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 9:leads: ", p), err)
+	}
+	return err
+}
+
+func (p *Member) Equals(other *Member) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if p.ID != other.ID {
+		return false
+	}
+	if p.Address != other.Address {
+		return false
+	}
+	if p.Version != other.Version {
+		return false
+	}
+	if p.Host != other.Host {
+		return false
+	}
+	if p.Pid != other.Pid {
+		return false
+	}
+	if p.Started != other.Started {
+		return false
+	}
+	if p.Seen != other.Seen {
+		return false
+	}
+	if p.SilentMillis != other.SilentMillis {
+		return false
+	}
+	if p.Leads != other.Leads {
+		return false
+	}
+	return true
+}
+
+func (p *Member) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("Member(%+v)", *p)
+}
+
 // Attributes:
 //   - Version
 //   - Address
@@ -9959,15 +10604,25 @@ func (p *RetryPlan) String() string {
 //   - Epoch
 //   - ActiveTasks
 //   - ActiveStages
+//   - Role: "leader", "follower", or "single" where the store serves one master only. Of the master that was asked, as is address.
+//   - Leader: Where the leader is reached; empty while there is none.
+//   - Members: All masters of the store, the leader first; empty where the store serves one only.
+//   - StaleSince: Set while the store cannot be reached: since when, and why.
+//   - StoreTrouble
 type MasterInfo struct {
-	Version      string   `thrift:"version,1" db:"version" json:"version"`
-	Address      string   `thrift:"address,2" db:"address" json:"address"`
-	Store        string   `thrift:"store,3" db:"store" json:"store"`
-	Executors    []string `thrift:"executors,4" db:"executors" json:"executors"`
-	Started      int64    `thrift:"started,5" db:"started" json:"started"`
-	Epoch        int64    `thrift:"epoch,6" db:"epoch" json:"epoch"`
-	ActiveTasks  int32    `thrift:"activeTasks,7" db:"activeTasks" json:"activeTasks"`
-	ActiveStages int32    `thrift:"activeStages,8" db:"activeStages" json:"activeStages"`
+	Version      string    `thrift:"version,1" db:"version" json:"version"`
+	Address      string    `thrift:"address,2" db:"address" json:"address"`
+	Store        string    `thrift:"store,3" db:"store" json:"store"`
+	Executors    []string  `thrift:"executors,4" db:"executors" json:"executors"`
+	Started      int64     `thrift:"started,5" db:"started" json:"started"`
+	Epoch        int64     `thrift:"epoch,6" db:"epoch" json:"epoch"`
+	ActiveTasks  int32     `thrift:"activeTasks,7" db:"activeTasks" json:"activeTasks"`
+	ActiveStages int32     `thrift:"activeStages,8" db:"activeStages" json:"activeStages"`
+	Role         string    `thrift:"role,9" db:"role" json:"role"`
+	Leader       string    `thrift:"leader,10" db:"leader" json:"leader"`
+	Members      []*Member `thrift:"members,11" db:"members" json:"members"`
+	StaleSince   *int64    `thrift:"staleSince,12" db:"staleSince" json:"staleSince,omitempty"`
+	StoreTrouble string    `thrift:"storeTrouble,13" db:"storeTrouble" json:"storeTrouble"`
 }
 
 func NewMasterInfo() *MasterInfo {
@@ -10005,6 +10660,35 @@ func (p *MasterInfo) GetActiveTasks() int32 {
 func (p *MasterInfo) GetActiveStages() int32 {
 	return p.ActiveStages
 }
+
+func (p *MasterInfo) GetRole() string {
+	return p.Role
+}
+
+func (p *MasterInfo) GetLeader() string {
+	return p.Leader
+}
+
+func (p *MasterInfo) GetMembers() []*Member {
+	return p.Members
+}
+
+var MasterInfo_StaleSince_DEFAULT int64
+
+func (p *MasterInfo) GetStaleSince() int64 {
+	if !p.IsSetStaleSince() {
+		return MasterInfo_StaleSince_DEFAULT
+	}
+	return *p.StaleSince
+}
+
+func (p *MasterInfo) GetStoreTrouble() string {
+	return p.StoreTrouble
+}
+func (p *MasterInfo) IsSetStaleSince() bool {
+	return p.StaleSince != nil
+}
+
 func (p *MasterInfo) Read(ctx context.Context, iprot thrift.TProtocol) error {
 	if _, err := iprot.ReadStructBegin(ctx); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
@@ -10092,6 +10776,56 @@ func (p *MasterInfo) Read(ctx context.Context, iprot thrift.TProtocol) error {
 		case 8:
 			if fieldTypeId == thrift.I32 {
 				if err := p.ReadField8(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 9:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField9(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 10:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField10(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 11:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField11(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 12:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField12(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 13:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField13(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -10199,6 +10933,62 @@ func (p *MasterInfo) ReadField8(ctx context.Context, iprot thrift.TProtocol) err
 	return nil
 }
 
+func (p *MasterInfo) ReadField9(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 9: ", err)
+	} else {
+		p.Role = v
+	}
+	return nil
+}
+
+func (p *MasterInfo) ReadField10(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 10: ", err)
+	} else {
+		p.Leader = v
+	}
+	return nil
+}
+
+func (p *MasterInfo) ReadField11(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]*Member, 0, size)
+	p.Members = tSlice
+	for i := 0; i < size; i++ {
+		_elem69 := &Member{}
+		if err := _elem69.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem69), err)
+		}
+		p.Members = append(p.Members, _elem69)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *MasterInfo) ReadField12(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 12: ", err)
+	} else {
+		p.StaleSince = &v
+	}
+	return nil
+}
+
+func (p *MasterInfo) ReadField13(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 13: ", err)
+	} else {
+		p.StoreTrouble = v
+	}
+	return nil
+}
+
 func (p *MasterInfo) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "MasterInfo"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
@@ -10226,6 +11016,21 @@ func (p *MasterInfo) Write(ctx context.Context, oprot thrift.TProtocol) error {
 			return err
 		}
 		if err := p.writeField8(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField9(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField10(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField11(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField12(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField13(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -10350,6 +11155,81 @@ func (p *MasterInfo) writeField8(ctx context.Context, oprot thrift.TProtocol) (e
 	return err
 }
 
+func (p *MasterInfo) writeField9(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "role", thrift.STRING, 9); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 9:role: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Role)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.role (9) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 9:role: ", p), err)
+	}
+	return err
+}
+
+func (p *MasterInfo) writeField10(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "leader", thrift.STRING, 10); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 10:leader: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Leader)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.leader (10) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 10:leader: ", p), err)
+	}
+	return err
+}
+
+func (p *MasterInfo) writeField11(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "members", thrift.LIST, 11); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 11:members: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.STRUCT, len(p.Members)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Members {
+		if err := v.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", v), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 11:members: ", p), err)
+	}
+	return err
+}
+
+func (p *MasterInfo) writeField12(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetStaleSince() {
+		if err := oprot.WriteFieldBegin(ctx, "staleSince", thrift.I64, 12); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 12:staleSince: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.StaleSince)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.staleSince (12) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 12:staleSince: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *MasterInfo) writeField13(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "storeTrouble", thrift.STRING, 13); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 13:storeTrouble: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.StoreTrouble)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.storeTrouble (13) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 13:storeTrouble: ", p), err)
+	}
+	return err
+}
+
 func (p *MasterInfo) Equals(other *MasterInfo) bool {
 	if p == other {
 		return true
@@ -10369,8 +11249,8 @@ func (p *MasterInfo) Equals(other *MasterInfo) bool {
 		return false
 	}
 	for i, _tgt := range p.Executors {
-		_src69 := other.Executors[i]
-		if _tgt != _src69 {
+		_src70 := other.Executors[i]
+		if _tgt != _src70 {
 			return false
 		}
 	}
@@ -10384,6 +11264,32 @@ func (p *MasterInfo) Equals(other *MasterInfo) bool {
 		return false
 	}
 	if p.ActiveStages != other.ActiveStages {
+		return false
+	}
+	if p.Role != other.Role {
+		return false
+	}
+	if p.Leader != other.Leader {
+		return false
+	}
+	if len(p.Members) != len(other.Members) {
+		return false
+	}
+	for i, _tgt := range p.Members {
+		_src71 := other.Members[i]
+		if !_tgt.Equals(_src71) {
+			return false
+		}
+	}
+	if p.StaleSince != other.StaleSince {
+		if p.StaleSince == nil || other.StaleSince == nil {
+			return false
+		}
+		if (*p.StaleSince) != (*other.StaleSince) {
+			return false
+		}
+	}
+	if p.StoreTrouble != other.StoreTrouble {
 		return false
 	}
 	return true
@@ -10474,18 +11380,18 @@ func (p *SchedulerServiceClient) SetLastResponseMeta_(meta thrift.ResponseMeta) 
 //   - StageId
 //   - SubmitMsg
 func (p *SchedulerServiceClient) PostStageStarted(ctx context.Context, stageId string, submitMsg map[string]string) (_r *base.ServiceBaseResult_, _err error) {
-	var _args70 SchedulerServicePostStageStartedArgs
-	_args70.StageId = stageId
-	_args70.SubmitMsg = submitMsg
-	var _result72 SchedulerServicePostStageStartedResult
-	var _meta71 thrift.ResponseMeta
-	_meta71, _err = p.Client_().Call(ctx, "postStageStarted", &_args70, &_result72)
-	p.SetLastResponseMeta_(_meta71)
+	var _args72 SchedulerServicePostStageStartedArgs
+	_args72.StageId = stageId
+	_args72.SubmitMsg = submitMsg
+	var _result74 SchedulerServicePostStageStartedResult
+	var _meta73 thrift.ResponseMeta
+	_meta73, _err = p.Client_().Call(ctx, "postStageStarted", &_args72, &_result74)
+	p.SetLastResponseMeta_(_meta73)
 	if _err != nil {
 		return
 	}
-	if _ret73 := _result72.GetSuccess(); _ret73 != nil {
-		return _ret73, nil
+	if _ret75 := _result74.GetSuccess(); _ret75 != nil {
+		return _ret75, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "postStageStarted failed: unknown result")
 }
@@ -10493,17 +11399,17 @@ func (p *SchedulerServiceClient) PostStageStarted(ctx context.Context, stageId s
 // Parameters:
 //   - StageId
 func (p *SchedulerServiceClient) PostDataPrepared(ctx context.Context, stageId string) (_r *base.ServiceBaseResult_, _err error) {
-	var _args74 SchedulerServicePostDataPreparedArgs
-	_args74.StageId = stageId
-	var _result76 SchedulerServicePostDataPreparedResult
-	var _meta75 thrift.ResponseMeta
-	_meta75, _err = p.Client_().Call(ctx, "postDataPrepared", &_args74, &_result76)
-	p.SetLastResponseMeta_(_meta75)
+	var _args76 SchedulerServicePostDataPreparedArgs
+	_args76.StageId = stageId
+	var _result78 SchedulerServicePostDataPreparedResult
+	var _meta77 thrift.ResponseMeta
+	_meta77, _err = p.Client_().Call(ctx, "postDataPrepared", &_args76, &_result78)
+	p.SetLastResponseMeta_(_meta77)
 	if _err != nil {
 		return
 	}
-	if _ret77 := _result76.GetSuccess(); _ret77 != nil {
-		return _ret77, nil
+	if _ret79 := _result78.GetSuccess(); _ret79 != nil {
+		return _ret79, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "postDataPrepared failed: unknown result")
 }
@@ -10512,18 +11418,18 @@ func (p *SchedulerServiceClient) PostDataPrepared(ctx context.Context, stageId s
 //   - StageId
 //   - SubmitMsg
 func (p *SchedulerServiceClient) PostStageCompleted(ctx context.Context, stageId string, submitMsg map[string]string) (_r *base.ServiceBaseResult_, _err error) {
-	var _args78 SchedulerServicePostStageCompletedArgs
-	_args78.StageId = stageId
-	_args78.SubmitMsg = submitMsg
-	var _result80 SchedulerServicePostStageCompletedResult
-	var _meta79 thrift.ResponseMeta
-	_meta79, _err = p.Client_().Call(ctx, "postStageCompleted", &_args78, &_result80)
-	p.SetLastResponseMeta_(_meta79)
+	var _args80 SchedulerServicePostStageCompletedArgs
+	_args80.StageId = stageId
+	_args80.SubmitMsg = submitMsg
+	var _result82 SchedulerServicePostStageCompletedResult
+	var _meta81 thrift.ResponseMeta
+	_meta81, _err = p.Client_().Call(ctx, "postStageCompleted", &_args80, &_result82)
+	p.SetLastResponseMeta_(_meta81)
 	if _err != nil {
 		return
 	}
-	if _ret81 := _result80.GetSuccess(); _ret81 != nil {
-		return _ret81, nil
+	if _ret83 := _result82.GetSuccess(); _ret83 != nil {
+		return _ret83, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "postStageCompleted failed: unknown result")
 }
@@ -10532,23 +11438,23 @@ func (p *SchedulerServiceClient) PostStageCompleted(ctx context.Context, stageId
 //   - Attempt
 //   - Info
 func (p *SchedulerServiceClient) ReportStarted(ctx context.Context, attempt *AttemptRef, info map[string]string) (_r *ReportAnswer, _err error) {
-	var _args82 SchedulerServiceReportStartedArgs
-	_args82.Attempt = attempt
-	_args82.Info = info
-	var _result84 SchedulerServiceReportStartedResult
-	var _meta83 thrift.ResponseMeta
-	_meta83, _err = p.Client_().Call(ctx, "reportStarted", &_args82, &_result84)
-	p.SetLastResponseMeta_(_meta83)
+	var _args84 SchedulerServiceReportStartedArgs
+	_args84.Attempt = attempt
+	_args84.Info = info
+	var _result86 SchedulerServiceReportStartedResult
+	var _meta85 thrift.ResponseMeta
+	_meta85, _err = p.Client_().Call(ctx, "reportStarted", &_args84, &_result86)
+	p.SetLastResponseMeta_(_meta85)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result84.Error != nil:
-		return _r, _result84.Error
+	case _result86.Error != nil:
+		return _r, _result86.Error
 	}
 
-	if _ret85 := _result84.GetSuccess(); _ret85 != nil {
-		return _ret85, nil
+	if _ret87 := _result86.GetSuccess(); _ret87 != nil {
+		return _ret87, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "reportStarted failed: unknown result")
 }
@@ -10556,22 +11462,22 @@ func (p *SchedulerServiceClient) ReportStarted(ctx context.Context, attempt *Att
 // Parameters:
 //   - Attempt
 func (p *SchedulerServiceClient) ReportPrepared(ctx context.Context, attempt *AttemptRef) (_r *ReportAnswer, _err error) {
-	var _args86 SchedulerServiceReportPreparedArgs
-	_args86.Attempt = attempt
-	var _result88 SchedulerServiceReportPreparedResult
-	var _meta87 thrift.ResponseMeta
-	_meta87, _err = p.Client_().Call(ctx, "reportPrepared", &_args86, &_result88)
-	p.SetLastResponseMeta_(_meta87)
+	var _args88 SchedulerServiceReportPreparedArgs
+	_args88.Attempt = attempt
+	var _result90 SchedulerServiceReportPreparedResult
+	var _meta89 thrift.ResponseMeta
+	_meta89, _err = p.Client_().Call(ctx, "reportPrepared", &_args88, &_result90)
+	p.SetLastResponseMeta_(_meta89)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result88.Error != nil:
-		return _r, _result88.Error
+	case _result90.Error != nil:
+		return _r, _result90.Error
 	}
 
-	if _ret89 := _result88.GetSuccess(); _ret89 != nil {
-		return _ret89, nil
+	if _ret91 := _result90.GetSuccess(); _ret91 != nil {
+		return _ret91, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "reportPrepared failed: unknown result")
 }
@@ -10580,23 +11486,23 @@ func (p *SchedulerServiceClient) ReportPrepared(ctx context.Context, attempt *At
 //   - Attempt
 //   - Outputs
 func (p *SchedulerServiceClient) ReportCompleted(ctx context.Context, attempt *AttemptRef, outputs *StageOutputs) (_r *ReportAnswer, _err error) {
-	var _args90 SchedulerServiceReportCompletedArgs
-	_args90.Attempt = attempt
-	_args90.Outputs = outputs
-	var _result92 SchedulerServiceReportCompletedResult
-	var _meta91 thrift.ResponseMeta
-	_meta91, _err = p.Client_().Call(ctx, "reportCompleted", &_args90, &_result92)
-	p.SetLastResponseMeta_(_meta91)
+	var _args92 SchedulerServiceReportCompletedArgs
+	_args92.Attempt = attempt
+	_args92.Outputs = outputs
+	var _result94 SchedulerServiceReportCompletedResult
+	var _meta93 thrift.ResponseMeta
+	_meta93, _err = p.Client_().Call(ctx, "reportCompleted", &_args92, &_result94)
+	p.SetLastResponseMeta_(_meta93)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result92.Error != nil:
-		return _r, _result92.Error
+	case _result94.Error != nil:
+		return _r, _result94.Error
 	}
 
-	if _ret93 := _result92.GetSuccess(); _ret93 != nil {
-		return _ret93, nil
+	if _ret95 := _result94.GetSuccess(); _ret95 != nil {
+		return _ret95, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "reportCompleted failed: unknown result")
 }
@@ -10606,24 +11512,24 @@ func (p *SchedulerServiceClient) ReportCompleted(ctx context.Context, attempt *A
 //   - Reason
 //   - ExitCode
 func (p *SchedulerServiceClient) ReportFailed(ctx context.Context, attempt *AttemptRef, reason string, exitCode int32) (_r *ReportAnswer, _err error) {
-	var _args94 SchedulerServiceReportFailedArgs
-	_args94.Attempt = attempt
-	_args94.Reason = reason
-	_args94.ExitCode = exitCode
-	var _result96 SchedulerServiceReportFailedResult
-	var _meta95 thrift.ResponseMeta
-	_meta95, _err = p.Client_().Call(ctx, "reportFailed", &_args94, &_result96)
-	p.SetLastResponseMeta_(_meta95)
+	var _args96 SchedulerServiceReportFailedArgs
+	_args96.Attempt = attempt
+	_args96.Reason = reason
+	_args96.ExitCode = exitCode
+	var _result98 SchedulerServiceReportFailedResult
+	var _meta97 thrift.ResponseMeta
+	_meta97, _err = p.Client_().Call(ctx, "reportFailed", &_args96, &_result98)
+	p.SetLastResponseMeta_(_meta97)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result96.Error != nil:
-		return _r, _result96.Error
+	case _result98.Error != nil:
+		return _r, _result98.Error
 	}
 
-	if _ret97 := _result96.GetSuccess(); _ret97 != nil {
-		return _ret97, nil
+	if _ret99 := _result98.GetSuccess(); _ret99 != nil {
+		return _ret99, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "reportFailed failed: unknown result")
 }
@@ -10631,22 +11537,22 @@ func (p *SchedulerServiceClient) ReportFailed(ctx context.Context, attempt *Atte
 // Parameters:
 //   - Attempt
 func (p *SchedulerServiceClient) Heartbeat(ctx context.Context, attempt *AttemptRef) (_r *ReportAnswer, _err error) {
-	var _args98 SchedulerServiceHeartbeatArgs
-	_args98.Attempt = attempt
-	var _result100 SchedulerServiceHeartbeatResult
-	var _meta99 thrift.ResponseMeta
-	_meta99, _err = p.Client_().Call(ctx, "heartbeat", &_args98, &_result100)
-	p.SetLastResponseMeta_(_meta99)
+	var _args100 SchedulerServiceHeartbeatArgs
+	_args100.Attempt = attempt
+	var _result102 SchedulerServiceHeartbeatResult
+	var _meta101 thrift.ResponseMeta
+	_meta101, _err = p.Client_().Call(ctx, "heartbeat", &_args100, &_result102)
+	p.SetLastResponseMeta_(_meta101)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result100.Error != nil:
-		return _r, _result100.Error
+	case _result102.Error != nil:
+		return _r, _result102.Error
 	}
 
-	if _ret101 := _result100.GetSuccess(); _ret101 != nil {
-		return _ret101, nil
+	if _ret103 := _result102.GetSuccess(); _ret103 != nil {
+		return _ret103, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "heartbeat failed: unknown result")
 }
@@ -10657,25 +11563,25 @@ func (p *SchedulerServiceClient) Heartbeat(ctx context.Context, attempt *Attempt
 //   - Total
 //   - Message
 func (p *SchedulerServiceClient) ReportProgress(ctx context.Context, attempt *AttemptRef, done int64, total int64, message string) (_r *ReportAnswer, _err error) {
-	var _args102 SchedulerServiceReportProgressArgs
-	_args102.Attempt = attempt
-	_args102.Done = done
-	_args102.Total = total
-	_args102.Message = message
-	var _result104 SchedulerServiceReportProgressResult
-	var _meta103 thrift.ResponseMeta
-	_meta103, _err = p.Client_().Call(ctx, "reportProgress", &_args102, &_result104)
-	p.SetLastResponseMeta_(_meta103)
+	var _args104 SchedulerServiceReportProgressArgs
+	_args104.Attempt = attempt
+	_args104.Done = done
+	_args104.Total = total
+	_args104.Message = message
+	var _result106 SchedulerServiceReportProgressResult
+	var _meta105 thrift.ResponseMeta
+	_meta105, _err = p.Client_().Call(ctx, "reportProgress", &_args104, &_result106)
+	p.SetLastResponseMeta_(_meta105)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result104.Error != nil:
-		return _r, _result104.Error
+	case _result106.Error != nil:
+		return _r, _result106.Error
 	}
 
-	if _ret105 := _result104.GetSuccess(); _ret105 != nil {
-		return _ret105, nil
+	if _ret107 := _result106.GetSuccess(); _ret107 != nil {
+		return _ret107, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "reportProgress failed: unknown result")
 }
@@ -10700,17 +11606,17 @@ func (p *SchedulerServiceProcessor) ProcessorMap() map[string]thrift.TProcessorF
 
 func NewSchedulerServiceProcessor(handler SchedulerService) *SchedulerServiceProcessor {
 
-	self106 := &SchedulerServiceProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
-	self106.processorMap["postStageStarted"] = &schedulerServiceProcessorPostStageStarted{handler: handler}
-	self106.processorMap["postDataPrepared"] = &schedulerServiceProcessorPostDataPrepared{handler: handler}
-	self106.processorMap["postStageCompleted"] = &schedulerServiceProcessorPostStageCompleted{handler: handler}
-	self106.processorMap["reportStarted"] = &schedulerServiceProcessorReportStarted{handler: handler}
-	self106.processorMap["reportPrepared"] = &schedulerServiceProcessorReportPrepared{handler: handler}
-	self106.processorMap["reportCompleted"] = &schedulerServiceProcessorReportCompleted{handler: handler}
-	self106.processorMap["reportFailed"] = &schedulerServiceProcessorReportFailed{handler: handler}
-	self106.processorMap["heartbeat"] = &schedulerServiceProcessorHeartbeat{handler: handler}
-	self106.processorMap["reportProgress"] = &schedulerServiceProcessorReportProgress{handler: handler}
-	return self106
+	self108 := &SchedulerServiceProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self108.processorMap["postStageStarted"] = &schedulerServiceProcessorPostStageStarted{handler: handler}
+	self108.processorMap["postDataPrepared"] = &schedulerServiceProcessorPostDataPrepared{handler: handler}
+	self108.processorMap["postStageCompleted"] = &schedulerServiceProcessorPostStageCompleted{handler: handler}
+	self108.processorMap["reportStarted"] = &schedulerServiceProcessorReportStarted{handler: handler}
+	self108.processorMap["reportPrepared"] = &schedulerServiceProcessorReportPrepared{handler: handler}
+	self108.processorMap["reportCompleted"] = &schedulerServiceProcessorReportCompleted{handler: handler}
+	self108.processorMap["reportFailed"] = &schedulerServiceProcessorReportFailed{handler: handler}
+	self108.processorMap["heartbeat"] = &schedulerServiceProcessorHeartbeat{handler: handler}
+	self108.processorMap["reportProgress"] = &schedulerServiceProcessorReportProgress{handler: handler}
+	return self108
 }
 
 func (p *SchedulerServiceProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -10723,12 +11629,12 @@ func (p *SchedulerServiceProcessor) Process(ctx context.Context, iprot, oprot th
 	}
 	iprot.Skip(ctx, thrift.STRUCT)
 	iprot.ReadMessageEnd(ctx)
-	x107 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	x109 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
 	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-	x107.Write(ctx, oprot)
+	x109.Write(ctx, oprot)
 	oprot.WriteMessageEnd(ctx)
 	oprot.Flush(ctx)
-	return false, x107
+	return false, x109
 
 }
 
@@ -10737,7 +11643,7 @@ type schedulerServiceProcessorPostStageStarted struct {
 }
 
 func (p *schedulerServiceProcessorPostStageStarted) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err108 error
+	var _write_err110 error
 	args := SchedulerServicePostStageStartedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10783,21 +11689,21 @@ func (p *schedulerServiceProcessorPostStageStarted) Process(ctx context.Context,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc109 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postStageStarted: "+err2.Error())
+		_exc111 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postStageStarted: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "postStageStarted", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err108 = thrift.WrapTException(err2)
+			_write_err110 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc109.Write(ctx, oprot); _write_err108 == nil && err2 != nil {
-			_write_err108 = thrift.WrapTException(err2)
+		if err2 := _exc111.Write(ctx, oprot); _write_err110 == nil && err2 != nil {
+			_write_err110 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err108 == nil && err2 != nil {
-			_write_err108 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err110 == nil && err2 != nil {
+			_write_err110 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err108 == nil && err2 != nil {
-			_write_err108 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err110 == nil && err2 != nil {
+			_write_err110 = thrift.WrapTException(err2)
 		}
-		if _write_err108 != nil {
-			return false, thrift.WrapTException(_write_err108)
+		if _write_err110 != nil {
+			return false, thrift.WrapTException(_write_err110)
 		}
 		return true, err
 	} else {
@@ -10805,19 +11711,19 @@ func (p *schedulerServiceProcessorPostStageStarted) Process(ctx context.Context,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "postStageStarted", thrift.REPLY, seqId); err2 != nil {
-		_write_err108 = thrift.WrapTException(err2)
+		_write_err110 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err108 == nil && err2 != nil {
-		_write_err108 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err110 == nil && err2 != nil {
+		_write_err110 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err108 == nil && err2 != nil {
-		_write_err108 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err110 == nil && err2 != nil {
+		_write_err110 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err108 == nil && err2 != nil {
-		_write_err108 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err110 == nil && err2 != nil {
+		_write_err110 = thrift.WrapTException(err2)
 	}
-	if _write_err108 != nil {
-		return false, thrift.WrapTException(_write_err108)
+	if _write_err110 != nil {
+		return false, thrift.WrapTException(_write_err110)
 	}
 	return true, err
 }
@@ -10827,7 +11733,7 @@ type schedulerServiceProcessorPostDataPrepared struct {
 }
 
 func (p *schedulerServiceProcessorPostDataPrepared) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err110 error
+	var _write_err112 error
 	args := SchedulerServicePostDataPreparedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10873,21 +11779,21 @@ func (p *schedulerServiceProcessorPostDataPrepared) Process(ctx context.Context,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc111 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postDataPrepared: "+err2.Error())
+		_exc113 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postDataPrepared: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "postDataPrepared", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err110 = thrift.WrapTException(err2)
+			_write_err112 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc111.Write(ctx, oprot); _write_err110 == nil && err2 != nil {
-			_write_err110 = thrift.WrapTException(err2)
+		if err2 := _exc113.Write(ctx, oprot); _write_err112 == nil && err2 != nil {
+			_write_err112 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err110 == nil && err2 != nil {
-			_write_err110 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err112 == nil && err2 != nil {
+			_write_err112 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err110 == nil && err2 != nil {
-			_write_err110 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err112 == nil && err2 != nil {
+			_write_err112 = thrift.WrapTException(err2)
 		}
-		if _write_err110 != nil {
-			return false, thrift.WrapTException(_write_err110)
+		if _write_err112 != nil {
+			return false, thrift.WrapTException(_write_err112)
 		}
 		return true, err
 	} else {
@@ -10895,19 +11801,19 @@ func (p *schedulerServiceProcessorPostDataPrepared) Process(ctx context.Context,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "postDataPrepared", thrift.REPLY, seqId); err2 != nil {
-		_write_err110 = thrift.WrapTException(err2)
+		_write_err112 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err110 == nil && err2 != nil {
-		_write_err110 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err112 == nil && err2 != nil {
+		_write_err112 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err110 == nil && err2 != nil {
-		_write_err110 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err112 == nil && err2 != nil {
+		_write_err112 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err110 == nil && err2 != nil {
-		_write_err110 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err112 == nil && err2 != nil {
+		_write_err112 = thrift.WrapTException(err2)
 	}
-	if _write_err110 != nil {
-		return false, thrift.WrapTException(_write_err110)
+	if _write_err112 != nil {
+		return false, thrift.WrapTException(_write_err112)
 	}
 	return true, err
 }
@@ -10917,7 +11823,7 @@ type schedulerServiceProcessorPostStageCompleted struct {
 }
 
 func (p *schedulerServiceProcessorPostStageCompleted) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err112 error
+	var _write_err114 error
 	args := SchedulerServicePostStageCompletedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10963,21 +11869,21 @@ func (p *schedulerServiceProcessorPostStageCompleted) Process(ctx context.Contex
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc113 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postStageCompleted: "+err2.Error())
+		_exc115 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postStageCompleted: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "postStageCompleted", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err112 = thrift.WrapTException(err2)
+			_write_err114 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc113.Write(ctx, oprot); _write_err112 == nil && err2 != nil {
-			_write_err112 = thrift.WrapTException(err2)
+		if err2 := _exc115.Write(ctx, oprot); _write_err114 == nil && err2 != nil {
+			_write_err114 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err112 == nil && err2 != nil {
-			_write_err112 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err114 == nil && err2 != nil {
+			_write_err114 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err112 == nil && err2 != nil {
-			_write_err112 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err114 == nil && err2 != nil {
+			_write_err114 = thrift.WrapTException(err2)
 		}
-		if _write_err112 != nil {
-			return false, thrift.WrapTException(_write_err112)
+		if _write_err114 != nil {
+			return false, thrift.WrapTException(_write_err114)
 		}
 		return true, err
 	} else {
@@ -10985,19 +11891,19 @@ func (p *schedulerServiceProcessorPostStageCompleted) Process(ctx context.Contex
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "postStageCompleted", thrift.REPLY, seqId); err2 != nil {
-		_write_err112 = thrift.WrapTException(err2)
+		_write_err114 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err112 == nil && err2 != nil {
-		_write_err112 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err114 == nil && err2 != nil {
+		_write_err114 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err112 == nil && err2 != nil {
-		_write_err112 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err114 == nil && err2 != nil {
+		_write_err114 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err112 == nil && err2 != nil {
-		_write_err112 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err114 == nil && err2 != nil {
+		_write_err114 = thrift.WrapTException(err2)
 	}
-	if _write_err112 != nil {
-		return false, thrift.WrapTException(_write_err112)
+	if _write_err114 != nil {
+		return false, thrift.WrapTException(_write_err114)
 	}
 	return true, err
 }
@@ -11007,7 +11913,7 @@ type schedulerServiceProcessorReportStarted struct {
 }
 
 func (p *schedulerServiceProcessorReportStarted) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err114 error
+	var _write_err116 error
 	args := SchedulerServiceReportStartedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11057,21 +11963,21 @@ func (p *schedulerServiceProcessorReportStarted) Process(ctx context.Context, se
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc115 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportStarted: "+err2.Error())
+			_exc117 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportStarted: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "reportStarted", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err114 = thrift.WrapTException(err2)
+				_write_err116 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc115.Write(ctx, oprot); _write_err114 == nil && err2 != nil {
-				_write_err114 = thrift.WrapTException(err2)
+			if err2 := _exc117.Write(ctx, oprot); _write_err116 == nil && err2 != nil {
+				_write_err116 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err114 == nil && err2 != nil {
-				_write_err114 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err116 == nil && err2 != nil {
+				_write_err116 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err114 == nil && err2 != nil {
-				_write_err114 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err116 == nil && err2 != nil {
+				_write_err116 = thrift.WrapTException(err2)
 			}
-			if _write_err114 != nil {
-				return false, thrift.WrapTException(_write_err114)
+			if _write_err116 != nil {
+				return false, thrift.WrapTException(_write_err116)
 			}
 			return true, err
 		}
@@ -11080,19 +11986,19 @@ func (p *schedulerServiceProcessorReportStarted) Process(ctx context.Context, se
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "reportStarted", thrift.REPLY, seqId); err2 != nil {
-		_write_err114 = thrift.WrapTException(err2)
+		_write_err116 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err114 == nil && err2 != nil {
-		_write_err114 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err116 == nil && err2 != nil {
+		_write_err116 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err114 == nil && err2 != nil {
-		_write_err114 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err116 == nil && err2 != nil {
+		_write_err116 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err114 == nil && err2 != nil {
-		_write_err114 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err116 == nil && err2 != nil {
+		_write_err116 = thrift.WrapTException(err2)
 	}
-	if _write_err114 != nil {
-		return false, thrift.WrapTException(_write_err114)
+	if _write_err116 != nil {
+		return false, thrift.WrapTException(_write_err116)
 	}
 	return true, err
 }
@@ -11102,7 +12008,7 @@ type schedulerServiceProcessorReportPrepared struct {
 }
 
 func (p *schedulerServiceProcessorReportPrepared) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err116 error
+	var _write_err118 error
 	args := SchedulerServiceReportPreparedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11152,21 +12058,21 @@ func (p *schedulerServiceProcessorReportPrepared) Process(ctx context.Context, s
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc117 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportPrepared: "+err2.Error())
+			_exc119 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportPrepared: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "reportPrepared", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err116 = thrift.WrapTException(err2)
+				_write_err118 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc117.Write(ctx, oprot); _write_err116 == nil && err2 != nil {
-				_write_err116 = thrift.WrapTException(err2)
+			if err2 := _exc119.Write(ctx, oprot); _write_err118 == nil && err2 != nil {
+				_write_err118 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err116 == nil && err2 != nil {
-				_write_err116 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err118 == nil && err2 != nil {
+				_write_err118 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err116 == nil && err2 != nil {
-				_write_err116 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err118 == nil && err2 != nil {
+				_write_err118 = thrift.WrapTException(err2)
 			}
-			if _write_err116 != nil {
-				return false, thrift.WrapTException(_write_err116)
+			if _write_err118 != nil {
+				return false, thrift.WrapTException(_write_err118)
 			}
 			return true, err
 		}
@@ -11175,19 +12081,19 @@ func (p *schedulerServiceProcessorReportPrepared) Process(ctx context.Context, s
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "reportPrepared", thrift.REPLY, seqId); err2 != nil {
-		_write_err116 = thrift.WrapTException(err2)
+		_write_err118 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err116 == nil && err2 != nil {
-		_write_err116 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err118 == nil && err2 != nil {
+		_write_err118 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err116 == nil && err2 != nil {
-		_write_err116 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err118 == nil && err2 != nil {
+		_write_err118 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err116 == nil && err2 != nil {
-		_write_err116 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err118 == nil && err2 != nil {
+		_write_err118 = thrift.WrapTException(err2)
 	}
-	if _write_err116 != nil {
-		return false, thrift.WrapTException(_write_err116)
+	if _write_err118 != nil {
+		return false, thrift.WrapTException(_write_err118)
 	}
 	return true, err
 }
@@ -11197,7 +12103,7 @@ type schedulerServiceProcessorReportCompleted struct {
 }
 
 func (p *schedulerServiceProcessorReportCompleted) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err118 error
+	var _write_err120 error
 	args := SchedulerServiceReportCompletedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11247,21 +12153,21 @@ func (p *schedulerServiceProcessorReportCompleted) Process(ctx context.Context, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc119 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportCompleted: "+err2.Error())
+			_exc121 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportCompleted: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "reportCompleted", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err118 = thrift.WrapTException(err2)
+				_write_err120 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc119.Write(ctx, oprot); _write_err118 == nil && err2 != nil {
-				_write_err118 = thrift.WrapTException(err2)
+			if err2 := _exc121.Write(ctx, oprot); _write_err120 == nil && err2 != nil {
+				_write_err120 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err118 == nil && err2 != nil {
-				_write_err118 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err120 == nil && err2 != nil {
+				_write_err120 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err118 == nil && err2 != nil {
-				_write_err118 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err120 == nil && err2 != nil {
+				_write_err120 = thrift.WrapTException(err2)
 			}
-			if _write_err118 != nil {
-				return false, thrift.WrapTException(_write_err118)
+			if _write_err120 != nil {
+				return false, thrift.WrapTException(_write_err120)
 			}
 			return true, err
 		}
@@ -11270,19 +12176,19 @@ func (p *schedulerServiceProcessorReportCompleted) Process(ctx context.Context, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "reportCompleted", thrift.REPLY, seqId); err2 != nil {
-		_write_err118 = thrift.WrapTException(err2)
+		_write_err120 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err118 == nil && err2 != nil {
-		_write_err118 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err120 == nil && err2 != nil {
+		_write_err120 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err118 == nil && err2 != nil {
-		_write_err118 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err120 == nil && err2 != nil {
+		_write_err120 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err118 == nil && err2 != nil {
-		_write_err118 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err120 == nil && err2 != nil {
+		_write_err120 = thrift.WrapTException(err2)
 	}
-	if _write_err118 != nil {
-		return false, thrift.WrapTException(_write_err118)
+	if _write_err120 != nil {
+		return false, thrift.WrapTException(_write_err120)
 	}
 	return true, err
 }
@@ -11292,7 +12198,7 @@ type schedulerServiceProcessorReportFailed struct {
 }
 
 func (p *schedulerServiceProcessorReportFailed) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err120 error
+	var _write_err122 error
 	args := SchedulerServiceReportFailedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11342,21 +12248,21 @@ func (p *schedulerServiceProcessorReportFailed) Process(ctx context.Context, seq
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc121 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportFailed: "+err2.Error())
+			_exc123 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportFailed: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "reportFailed", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err120 = thrift.WrapTException(err2)
+				_write_err122 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc121.Write(ctx, oprot); _write_err120 == nil && err2 != nil {
-				_write_err120 = thrift.WrapTException(err2)
+			if err2 := _exc123.Write(ctx, oprot); _write_err122 == nil && err2 != nil {
+				_write_err122 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err120 == nil && err2 != nil {
-				_write_err120 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err122 == nil && err2 != nil {
+				_write_err122 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err120 == nil && err2 != nil {
-				_write_err120 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err122 == nil && err2 != nil {
+				_write_err122 = thrift.WrapTException(err2)
 			}
-			if _write_err120 != nil {
-				return false, thrift.WrapTException(_write_err120)
+			if _write_err122 != nil {
+				return false, thrift.WrapTException(_write_err122)
 			}
 			return true, err
 		}
@@ -11365,19 +12271,19 @@ func (p *schedulerServiceProcessorReportFailed) Process(ctx context.Context, seq
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "reportFailed", thrift.REPLY, seqId); err2 != nil {
-		_write_err120 = thrift.WrapTException(err2)
+		_write_err122 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err120 == nil && err2 != nil {
-		_write_err120 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err122 == nil && err2 != nil {
+		_write_err122 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err120 == nil && err2 != nil {
-		_write_err120 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err122 == nil && err2 != nil {
+		_write_err122 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err120 == nil && err2 != nil {
-		_write_err120 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err122 == nil && err2 != nil {
+		_write_err122 = thrift.WrapTException(err2)
 	}
-	if _write_err120 != nil {
-		return false, thrift.WrapTException(_write_err120)
+	if _write_err122 != nil {
+		return false, thrift.WrapTException(_write_err122)
 	}
 	return true, err
 }
@@ -11387,7 +12293,7 @@ type schedulerServiceProcessorHeartbeat struct {
 }
 
 func (p *schedulerServiceProcessorHeartbeat) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err122 error
+	var _write_err124 error
 	args := SchedulerServiceHeartbeatArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11437,21 +12343,21 @@ func (p *schedulerServiceProcessorHeartbeat) Process(ctx context.Context, seqId 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc123 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing heartbeat: "+err2.Error())
+			_exc125 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing heartbeat: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "heartbeat", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err122 = thrift.WrapTException(err2)
+				_write_err124 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc123.Write(ctx, oprot); _write_err122 == nil && err2 != nil {
-				_write_err122 = thrift.WrapTException(err2)
+			if err2 := _exc125.Write(ctx, oprot); _write_err124 == nil && err2 != nil {
+				_write_err124 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err122 == nil && err2 != nil {
-				_write_err122 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err124 == nil && err2 != nil {
+				_write_err124 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err122 == nil && err2 != nil {
-				_write_err122 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err124 == nil && err2 != nil {
+				_write_err124 = thrift.WrapTException(err2)
 			}
-			if _write_err122 != nil {
-				return false, thrift.WrapTException(_write_err122)
+			if _write_err124 != nil {
+				return false, thrift.WrapTException(_write_err124)
 			}
 			return true, err
 		}
@@ -11460,19 +12366,19 @@ func (p *schedulerServiceProcessorHeartbeat) Process(ctx context.Context, seqId 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "heartbeat", thrift.REPLY, seqId); err2 != nil {
-		_write_err122 = thrift.WrapTException(err2)
+		_write_err124 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err122 == nil && err2 != nil {
-		_write_err122 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err124 == nil && err2 != nil {
+		_write_err124 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err122 == nil && err2 != nil {
-		_write_err122 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err124 == nil && err2 != nil {
+		_write_err124 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err122 == nil && err2 != nil {
-		_write_err122 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err124 == nil && err2 != nil {
+		_write_err124 = thrift.WrapTException(err2)
 	}
-	if _write_err122 != nil {
-		return false, thrift.WrapTException(_write_err122)
+	if _write_err124 != nil {
+		return false, thrift.WrapTException(_write_err124)
 	}
 	return true, err
 }
@@ -11482,7 +12388,7 @@ type schedulerServiceProcessorReportProgress struct {
 }
 
 func (p *schedulerServiceProcessorReportProgress) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err124 error
+	var _write_err126 error
 	args := SchedulerServiceReportProgressArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11532,21 +12438,21 @@ func (p *schedulerServiceProcessorReportProgress) Process(ctx context.Context, s
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc125 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportProgress: "+err2.Error())
+			_exc127 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportProgress: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "reportProgress", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err124 = thrift.WrapTException(err2)
+				_write_err126 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc125.Write(ctx, oprot); _write_err124 == nil && err2 != nil {
-				_write_err124 = thrift.WrapTException(err2)
+			if err2 := _exc127.Write(ctx, oprot); _write_err126 == nil && err2 != nil {
+				_write_err126 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err124 == nil && err2 != nil {
-				_write_err124 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err126 == nil && err2 != nil {
+				_write_err126 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err124 == nil && err2 != nil {
-				_write_err124 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err126 == nil && err2 != nil {
+				_write_err126 = thrift.WrapTException(err2)
 			}
-			if _write_err124 != nil {
-				return false, thrift.WrapTException(_write_err124)
+			if _write_err126 != nil {
+				return false, thrift.WrapTException(_write_err126)
 			}
 			return true, err
 		}
@@ -11555,19 +12461,19 @@ func (p *schedulerServiceProcessorReportProgress) Process(ctx context.Context, s
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "reportProgress", thrift.REPLY, seqId); err2 != nil {
-		_write_err124 = thrift.WrapTException(err2)
+		_write_err126 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err124 == nil && err2 != nil {
-		_write_err124 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err126 == nil && err2 != nil {
+		_write_err126 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err124 == nil && err2 != nil {
-		_write_err124 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err126 == nil && err2 != nil {
+		_write_err126 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err124 == nil && err2 != nil {
-		_write_err124 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err126 == nil && err2 != nil {
+		_write_err126 = thrift.WrapTException(err2)
 	}
-	if _write_err124 != nil {
-		return false, thrift.WrapTException(_write_err124)
+	if _write_err126 != nil {
+		return false, thrift.WrapTException(_write_err126)
 	}
 	return true, err
 }
@@ -11659,19 +12565,19 @@ func (p *SchedulerServicePostStageStartedArgs) ReadField2(ctx context.Context, i
 	tMap := make(map[string]string, size)
 	p.SubmitMsg = tMap
 	for i := 0; i < size; i++ {
-		var _key126 string
+		var _key128 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key126 = v
+			_key128 = v
 		}
-		var _val127 string
+		var _val129 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val127 = v
+			_val129 = v
 		}
-		p.SubmitMsg[_key126] = _val127
+		p.SubmitMsg[_key128] = _val129
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -12146,19 +13052,19 @@ func (p *SchedulerServicePostStageCompletedArgs) ReadField2(ctx context.Context,
 	tMap := make(map[string]string, size)
 	p.SubmitMsg = tMap
 	for i := 0; i < size; i++ {
-		var _key128 string
+		var _key130 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key128 = v
+			_key130 = v
 		}
-		var _val129 string
+		var _val131 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val129 = v
+			_val131 = v
 		}
-		p.SubmitMsg[_key128] = _val129
+		p.SubmitMsg[_key130] = _val131
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -12433,19 +13339,19 @@ func (p *SchedulerServiceReportStartedArgs) ReadField2(ctx context.Context, ipro
 	tMap := make(map[string]string, size)
 	p.Info = tMap
 	for i := 0; i < size; i++ {
-		var _key130 string
+		var _key132 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key130 = v
+			_key132 = v
 		}
-		var _val131 string
+		var _val133 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val131 = v
+			_val133 = v
 		}
-		p.Info[_key130] = _val131
+		p.Info[_key132] = _val133
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -14434,13 +15340,13 @@ func (p *TaskServiceClient) SetLastResponseMeta_(meta thrift.ResponseMeta) {
 //   - PlanName
 //   - PlanDagPath
 func (p *TaskServiceClient) SubmitPlan(ctx context.Context, planName string, planDagPath string) (_err error) {
-	var _args132 TaskServiceSubmitPlanArgs
-	_args132.PlanName = planName
-	_args132.PlanDagPath = planDagPath
-	var _result134 TaskServiceSubmitPlanResult
-	var _meta133 thrift.ResponseMeta
-	_meta133, _err = p.Client_().Call(ctx, "submitPlan", &_args132, &_result134)
-	p.SetLastResponseMeta_(_meta133)
+	var _args134 TaskServiceSubmitPlanArgs
+	_args134.PlanName = planName
+	_args134.PlanDagPath = planDagPath
+	var _result136 TaskServiceSubmitPlanResult
+	var _meta135 thrift.ResponseMeta
+	_meta135, _err = p.Client_().Call(ctx, "submitPlan", &_args134, &_result136)
+	p.SetLastResponseMeta_(_meta135)
 	if _err != nil {
 		return
 	}
@@ -14448,126 +15354,126 @@ func (p *TaskServiceClient) SubmitPlan(ctx context.Context, planName string, pla
 }
 
 func (p *TaskServiceClient) ListAllTask(ctx context.Context) (_r []map[string]string, _err error) {
-	var _args135 TaskServiceListAllTaskArgs
-	var _result137 TaskServiceListAllTaskResult
-	var _meta136 thrift.ResponseMeta
-	_meta136, _err = p.Client_().Call(ctx, "listAllTask", &_args135, &_result137)
-	p.SetLastResponseMeta_(_meta136)
+	var _args137 TaskServiceListAllTaskArgs
+	var _result139 TaskServiceListAllTaskResult
+	var _meta138 thrift.ResponseMeta
+	_meta138, _err = p.Client_().Call(ctx, "listAllTask", &_args137, &_result139)
+	p.SetLastResponseMeta_(_meta138)
 	if _err != nil {
 		return
 	}
-	return _result137.GetSuccess(), nil
+	return _result139.GetSuccess(), nil
 }
 
 // Parameters:
 //   - PlanName
 func (p *TaskServiceClient) GetTaskInfo(ctx context.Context, planName string) (_r map[string]string, _err error) {
-	var _args138 TaskServiceGetTaskInfoArgs
-	_args138.PlanName = planName
-	var _result140 TaskServiceGetTaskInfoResult
-	var _meta139 thrift.ResponseMeta
-	_meta139, _err = p.Client_().Call(ctx, "getTaskInfo", &_args138, &_result140)
-	p.SetLastResponseMeta_(_meta139)
+	var _args140 TaskServiceGetTaskInfoArgs
+	_args140.PlanName = planName
+	var _result142 TaskServiceGetTaskInfoResult
+	var _meta141 thrift.ResponseMeta
+	_meta141, _err = p.Client_().Call(ctx, "getTaskInfo", &_args140, &_result142)
+	p.SetLastResponseMeta_(_meta141)
 	if _err != nil {
 		return
 	}
-	return _result140.GetSuccess(), nil
+	return _result142.GetSuccess(), nil
 }
 
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) GetStageInfo(ctx context.Context, stageId string) (_r map[string]string, _err error) {
-	var _args141 TaskServiceGetStageInfoArgs
-	_args141.StageId = stageId
-	var _result143 TaskServiceGetStageInfoResult
-	var _meta142 thrift.ResponseMeta
-	_meta142, _err = p.Client_().Call(ctx, "getStageInfo", &_args141, &_result143)
-	p.SetLastResponseMeta_(_meta142)
+	var _args143 TaskServiceGetStageInfoArgs
+	_args143.StageId = stageId
+	var _result145 TaskServiceGetStageInfoResult
+	var _meta144 thrift.ResponseMeta
+	_meta144, _err = p.Client_().Call(ctx, "getStageInfo", &_args143, &_result145)
+	p.SetLastResponseMeta_(_meta144)
 	if _err != nil {
 		return
 	}
-	return _result143.GetSuccess(), nil
+	return _result145.GetSuccess(), nil
 }
 
 // Parameters:
 //   - PlanName
 func (p *TaskServiceClient) GetStageIdOfTask(ctx context.Context, planName string) (_r []string, _err error) {
-	var _args144 TaskServiceGetStageIdOfTaskArgs
-	_args144.PlanName = planName
-	var _result146 TaskServiceGetStageIdOfTaskResult
-	var _meta145 thrift.ResponseMeta
-	_meta145, _err = p.Client_().Call(ctx, "getStageIdOfTask", &_args144, &_result146)
-	p.SetLastResponseMeta_(_meta145)
+	var _args146 TaskServiceGetStageIdOfTaskArgs
+	_args146.PlanName = planName
+	var _result148 TaskServiceGetStageIdOfTaskResult
+	var _meta147 thrift.ResponseMeta
+	_meta147, _err = p.Client_().Call(ctx, "getStageIdOfTask", &_args146, &_result148)
+	p.SetLastResponseMeta_(_meta147)
 	if _err != nil {
 		return
 	}
-	return _result146.GetSuccess(), nil
+	return _result148.GetSuccess(), nil
 }
 
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) SuspendStage(ctx context.Context, stageId string) (_r bool, _err error) {
-	var _args147 TaskServiceSuspendStageArgs
-	_args147.StageId = stageId
-	var _result149 TaskServiceSuspendStageResult
-	var _meta148 thrift.ResponseMeta
-	_meta148, _err = p.Client_().Call(ctx, "suspendStage", &_args147, &_result149)
-	p.SetLastResponseMeta_(_meta148)
+	var _args149 TaskServiceSuspendStageArgs
+	_args149.StageId = stageId
+	var _result151 TaskServiceSuspendStageResult
+	var _meta150 thrift.ResponseMeta
+	_meta150, _err = p.Client_().Call(ctx, "suspendStage", &_args149, &_result151)
+	p.SetLastResponseMeta_(_meta150)
 	if _err != nil {
 		return
 	}
-	return _result149.GetSuccess(), nil
+	return _result151.GetSuccess(), nil
 }
 
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) ContinueStage(ctx context.Context, stageId string) (_r bool, _err error) {
-	var _args150 TaskServiceContinueStageArgs
-	_args150.StageId = stageId
-	var _result152 TaskServiceContinueStageResult
-	var _meta151 thrift.ResponseMeta
-	_meta151, _err = p.Client_().Call(ctx, "continueStage", &_args150, &_result152)
-	p.SetLastResponseMeta_(_meta151)
+	var _args152 TaskServiceContinueStageArgs
+	_args152.StageId = stageId
+	var _result154 TaskServiceContinueStageResult
+	var _meta153 thrift.ResponseMeta
+	_meta153, _err = p.Client_().Call(ctx, "continueStage", &_args152, &_result154)
+	p.SetLastResponseMeta_(_meta153)
 	if _err != nil {
 		return
 	}
-	return _result152.GetSuccess(), nil
+	return _result154.GetSuccess(), nil
 }
 
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) GetStageResult_(ctx context.Context, stageId string) (_r string, _err error) {
-	var _args153 TaskServiceGetStageResultArgs
-	_args153.StageId = stageId
-	var _result155 TaskServiceGetStageResultResult
-	var _meta154 thrift.ResponseMeta
-	_meta154, _err = p.Client_().Call(ctx, "getStageResult", &_args153, &_result155)
-	p.SetLastResponseMeta_(_meta154)
+	var _args155 TaskServiceGetStageResultArgs
+	_args155.StageId = stageId
+	var _result157 TaskServiceGetStageResultResult
+	var _meta156 thrift.ResponseMeta
+	_meta156, _err = p.Client_().Call(ctx, "getStageResult", &_args155, &_result157)
+	p.SetLastResponseMeta_(_meta156)
 	if _err != nil {
 		return
 	}
-	return _result155.GetSuccess(), nil
+	return _result157.GetSuccess(), nil
 }
 
 // Parameters:
 //   - Submission
 func (p *TaskServiceClient) Submit(ctx context.Context, submission *Submission) (_r *SubmitAnswer, _err error) {
-	var _args156 TaskServiceSubmitArgs
-	_args156.Submission = submission
-	var _result158 TaskServiceSubmitResult
-	var _meta157 thrift.ResponseMeta
-	_meta157, _err = p.Client_().Call(ctx, "submit", &_args156, &_result158)
-	p.SetLastResponseMeta_(_meta157)
+	var _args158 TaskServiceSubmitArgs
+	_args158.Submission = submission
+	var _result160 TaskServiceSubmitResult
+	var _meta159 thrift.ResponseMeta
+	_meta159, _err = p.Client_().Call(ctx, "submit", &_args158, &_result160)
+	p.SetLastResponseMeta_(_meta159)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result158.Error != nil:
-		return _r, _result158.Error
+	case _result160.Error != nil:
+		return _r, _result160.Error
 	}
 
-	if _ret159 := _result158.GetSuccess(); _ret159 != nil {
-		return _ret159, nil
+	if _ret161 := _result160.GetSuccess(); _ret161 != nil {
+		return _ret161, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "submit failed: unknown result")
 }
@@ -14575,22 +15481,22 @@ func (p *TaskServiceClient) Submit(ctx context.Context, submission *Submission) 
 // Parameters:
 //   - TaskName
 func (p *TaskServiceClient) GetTask(ctx context.Context, taskName string) (_r *TaskInfo, _err error) {
-	var _args160 TaskServiceGetTaskArgs
-	_args160.TaskName = taskName
-	var _result162 TaskServiceGetTaskResult
-	var _meta161 thrift.ResponseMeta
-	_meta161, _err = p.Client_().Call(ctx, "getTask", &_args160, &_result162)
-	p.SetLastResponseMeta_(_meta161)
+	var _args162 TaskServiceGetTaskArgs
+	_args162.TaskName = taskName
+	var _result164 TaskServiceGetTaskResult
+	var _meta163 thrift.ResponseMeta
+	_meta163, _err = p.Client_().Call(ctx, "getTask", &_args162, &_result164)
+	p.SetLastResponseMeta_(_meta163)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result162.Error != nil:
-		return _r, _result162.Error
+	case _result164.Error != nil:
+		return _r, _result164.Error
 	}
 
-	if _ret163 := _result162.GetSuccess(); _ret163 != nil {
-		return _ret163, nil
+	if _ret165 := _result164.GetSuccess(); _ret165 != nil {
+		return _ret165, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "getTask failed: unknown result")
 }
@@ -14598,22 +15504,22 @@ func (p *TaskServiceClient) GetTask(ctx context.Context, taskName string) (_r *T
 // Parameters:
 //   - Query
 func (p *TaskServiceClient) ListTasks(ctx context.Context, query *TaskQuery) (_r *TaskPage, _err error) {
-	var _args164 TaskServiceListTasksArgs
-	_args164.Query = query
-	var _result166 TaskServiceListTasksResult
-	var _meta165 thrift.ResponseMeta
-	_meta165, _err = p.Client_().Call(ctx, "listTasks", &_args164, &_result166)
-	p.SetLastResponseMeta_(_meta165)
+	var _args166 TaskServiceListTasksArgs
+	_args166.Query = query
+	var _result168 TaskServiceListTasksResult
+	var _meta167 thrift.ResponseMeta
+	_meta167, _err = p.Client_().Call(ctx, "listTasks", &_args166, &_result168)
+	p.SetLastResponseMeta_(_meta167)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result166.Error != nil:
-		return _r, _result166.Error
+	case _result168.Error != nil:
+		return _r, _result168.Error
 	}
 
-	if _ret167 := _result166.GetSuccess(); _ret167 != nil {
-		return _ret167, nil
+	if _ret169 := _result168.GetSuccess(); _ret169 != nil {
+		return _ret169, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "listTasks failed: unknown result")
 }
@@ -14621,22 +15527,22 @@ func (p *TaskServiceClient) ListTasks(ctx context.Context, query *TaskQuery) (_r
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) GetStage(ctx context.Context, stageId string) (_r *StageInfo, _err error) {
-	var _args168 TaskServiceGetStageArgs
-	_args168.StageId = stageId
-	var _result170 TaskServiceGetStageResult
-	var _meta169 thrift.ResponseMeta
-	_meta169, _err = p.Client_().Call(ctx, "getStage", &_args168, &_result170)
-	p.SetLastResponseMeta_(_meta169)
+	var _args170 TaskServiceGetStageArgs
+	_args170.StageId = stageId
+	var _result172 TaskServiceGetStageResult
+	var _meta171 thrift.ResponseMeta
+	_meta171, _err = p.Client_().Call(ctx, "getStage", &_args170, &_result172)
+	p.SetLastResponseMeta_(_meta171)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result170.Error != nil:
-		return _r, _result170.Error
+	case _result172.Error != nil:
+		return _r, _result172.Error
 	}
 
-	if _ret171 := _result170.GetSuccess(); _ret171 != nil {
-		return _ret171, nil
+	if _ret173 := _result172.GetSuccess(); _ret173 != nil {
+		return _ret173, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "getStage failed: unknown result")
 }
@@ -14644,22 +15550,22 @@ func (p *TaskServiceClient) GetStage(ctx context.Context, stageId string) (_r *S
 // Parameters:
 //   - Query
 func (p *TaskServiceClient) ListStages(ctx context.Context, query *StageQuery) (_r *StagePage, _err error) {
-	var _args172 TaskServiceListStagesArgs
-	_args172.Query = query
-	var _result174 TaskServiceListStagesResult
-	var _meta173 thrift.ResponseMeta
-	_meta173, _err = p.Client_().Call(ctx, "listStages", &_args172, &_result174)
-	p.SetLastResponseMeta_(_meta173)
+	var _args174 TaskServiceListStagesArgs
+	_args174.Query = query
+	var _result176 TaskServiceListStagesResult
+	var _meta175 thrift.ResponseMeta
+	_meta175, _err = p.Client_().Call(ctx, "listStages", &_args174, &_result176)
+	p.SetLastResponseMeta_(_meta175)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result174.Error != nil:
-		return _r, _result174.Error
+	case _result176.Error != nil:
+		return _r, _result176.Error
 	}
 
-	if _ret175 := _result174.GetSuccess(); _ret175 != nil {
-		return _ret175, nil
+	if _ret177 := _result176.GetSuccess(); _ret177 != nil {
+		return _ret177, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "listStages failed: unknown result")
 }
@@ -14667,22 +15573,22 @@ func (p *TaskServiceClient) ListStages(ctx context.Context, query *StageQuery) (
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) Explain(ctx context.Context, stageId string) (_r *Explanation, _err error) {
-	var _args176 TaskServiceExplainArgs
-	_args176.StageId = stageId
-	var _result178 TaskServiceExplainResult
-	var _meta177 thrift.ResponseMeta
-	_meta177, _err = p.Client_().Call(ctx, "explain", &_args176, &_result178)
-	p.SetLastResponseMeta_(_meta177)
+	var _args178 TaskServiceExplainArgs
+	_args178.StageId = stageId
+	var _result180 TaskServiceExplainResult
+	var _meta179 thrift.ResponseMeta
+	_meta179, _err = p.Client_().Call(ctx, "explain", &_args178, &_result180)
+	p.SetLastResponseMeta_(_meta179)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result178.Error != nil:
-		return _r, _result178.Error
+	case _result180.Error != nil:
+		return _r, _result180.Error
 	}
 
-	if _ret179 := _result178.GetSuccess(); _ret179 != nil {
-		return _ret179, nil
+	if _ret181 := _result180.GetSuccess(); _ret181 != nil {
+		return _ret181, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "explain failed: unknown result")
 }
@@ -14692,21 +15598,21 @@ func (p *TaskServiceClient) Explain(ctx context.Context, stageId string) (_r *Ex
 // Parameters:
 //   - TaskName
 func (p *TaskServiceClient) GetPlan(ctx context.Context, taskName string) (_r string, _err error) {
-	var _args180 TaskServiceGetPlanArgs
-	_args180.TaskName = taskName
-	var _result182 TaskServiceGetPlanResult
-	var _meta181 thrift.ResponseMeta
-	_meta181, _err = p.Client_().Call(ctx, "getPlan", &_args180, &_result182)
-	p.SetLastResponseMeta_(_meta181)
+	var _args182 TaskServiceGetPlanArgs
+	_args182.TaskName = taskName
+	var _result184 TaskServiceGetPlanResult
+	var _meta183 thrift.ResponseMeta
+	_meta183, _err = p.Client_().Call(ctx, "getPlan", &_args182, &_result184)
+	p.SetLastResponseMeta_(_meta183)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result182.Error != nil:
-		return _r, _result182.Error
+	case _result184.Error != nil:
+		return _r, _result184.Error
 	}
 
-	return _result182.GetSuccess(), nil
+	return _result184.GetSuccess(), nil
 }
 
 // Returns the hold.
@@ -14718,26 +15624,26 @@ func (p *TaskServiceClient) GetPlan(ctx context.Context, taskName string) (_r st
 //   - UntilMillis
 //   - Who
 func (p *TaskServiceClient) Suspend(ctx context.Context, stageId string, mode HoldMode, reason string, untilMillis int64, who string) (_r *Hold, _err error) {
-	var _args183 TaskServiceSuspendArgs
-	_args183.StageId = stageId
-	_args183.Mode = mode
-	_args183.Reason = reason
-	_args183.UntilMillis = untilMillis
-	_args183.Who = who
-	var _result185 TaskServiceSuspendResult
-	var _meta184 thrift.ResponseMeta
-	_meta184, _err = p.Client_().Call(ctx, "suspend", &_args183, &_result185)
-	p.SetLastResponseMeta_(_meta184)
+	var _args185 TaskServiceSuspendArgs
+	_args185.StageId = stageId
+	_args185.Mode = mode
+	_args185.Reason = reason
+	_args185.UntilMillis = untilMillis
+	_args185.Who = who
+	var _result187 TaskServiceSuspendResult
+	var _meta186 thrift.ResponseMeta
+	_meta186, _err = p.Client_().Call(ctx, "suspend", &_args185, &_result187)
+	p.SetLastResponseMeta_(_meta186)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result185.Error != nil:
-		return _r, _result185.Error
+	case _result187.Error != nil:
+		return _r, _result187.Error
 	}
 
-	if _ret186 := _result185.GetSuccess(); _ret186 != nil {
-		return _ret186, nil
+	if _ret188 := _result187.GetSuccess(); _ret188 != nil {
+		return _ret188, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "suspend failed: unknown result")
 }
@@ -14751,26 +15657,26 @@ func (p *TaskServiceClient) Suspend(ctx context.Context, stageId string, mode Ho
 //   - UntilMillis
 //   - Who
 func (p *TaskServiceClient) SuspendTask(ctx context.Context, taskName string, mode HoldMode, reason string, untilMillis int64, who string) (_r *Hold, _err error) {
-	var _args187 TaskServiceSuspendTaskArgs
-	_args187.TaskName = taskName
-	_args187.Mode = mode
-	_args187.Reason = reason
-	_args187.UntilMillis = untilMillis
-	_args187.Who = who
-	var _result189 TaskServiceSuspendTaskResult
-	var _meta188 thrift.ResponseMeta
-	_meta188, _err = p.Client_().Call(ctx, "suspendTask", &_args187, &_result189)
-	p.SetLastResponseMeta_(_meta188)
+	var _args189 TaskServiceSuspendTaskArgs
+	_args189.TaskName = taskName
+	_args189.Mode = mode
+	_args189.Reason = reason
+	_args189.UntilMillis = untilMillis
+	_args189.Who = who
+	var _result191 TaskServiceSuspendTaskResult
+	var _meta190 thrift.ResponseMeta
+	_meta190, _err = p.Client_().Call(ctx, "suspendTask", &_args189, &_result191)
+	p.SetLastResponseMeta_(_meta190)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result189.Error != nil:
-		return _r, _result189.Error
+	case _result191.Error != nil:
+		return _r, _result191.Error
 	}
 
-	if _ret190 := _result189.GetSuccess(); _ret190 != nil {
-		return _ret190, nil
+	if _ret192 := _result191.GetSuccess(); _ret192 != nil {
+		return _ret192, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "suspendTask failed: unknown result")
 }
@@ -14779,19 +15685,19 @@ func (p *TaskServiceClient) SuspendTask(ctx context.Context, taskName string, mo
 //   - StageId
 //   - Who
 func (p *TaskServiceClient) Resume(ctx context.Context, stageId string, who string) (_err error) {
-	var _args191 TaskServiceResumeArgs
-	_args191.StageId = stageId
-	_args191.Who = who
-	var _result193 TaskServiceResumeResult
-	var _meta192 thrift.ResponseMeta
-	_meta192, _err = p.Client_().Call(ctx, "resume", &_args191, &_result193)
-	p.SetLastResponseMeta_(_meta192)
+	var _args193 TaskServiceResumeArgs
+	_args193.StageId = stageId
+	_args193.Who = who
+	var _result195 TaskServiceResumeResult
+	var _meta194 thrift.ResponseMeta
+	_meta194, _err = p.Client_().Call(ctx, "resume", &_args193, &_result195)
+	p.SetLastResponseMeta_(_meta194)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result193.Error != nil:
-		return _result193.Error
+	case _result195.Error != nil:
+		return _result195.Error
 	}
 
 	return nil
@@ -14801,19 +15707,19 @@ func (p *TaskServiceClient) Resume(ctx context.Context, stageId string, who stri
 //   - TaskName
 //   - Who
 func (p *TaskServiceClient) ResumeTask(ctx context.Context, taskName string, who string) (_err error) {
-	var _args194 TaskServiceResumeTaskArgs
-	_args194.TaskName = taskName
-	_args194.Who = who
-	var _result196 TaskServiceResumeTaskResult
-	var _meta195 thrift.ResponseMeta
-	_meta195, _err = p.Client_().Call(ctx, "resumeTask", &_args194, &_result196)
-	p.SetLastResponseMeta_(_meta195)
+	var _args196 TaskServiceResumeTaskArgs
+	_args196.TaskName = taskName
+	_args196.Who = who
+	var _result198 TaskServiceResumeTaskResult
+	var _meta197 thrift.ResponseMeta
+	_meta197, _err = p.Client_().Call(ctx, "resumeTask", &_args196, &_result198)
+	p.SetLastResponseMeta_(_meta197)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result196.Error != nil:
-		return _result196.Error
+	case _result198.Error != nil:
+		return _result198.Error
 	}
 
 	return nil
@@ -14825,21 +15731,21 @@ func (p *TaskServiceClient) ResumeTask(ctx context.Context, taskName string, who
 //   - RunHandlers
 //   - Who
 func (p *TaskServiceClient) CancelTask(ctx context.Context, taskName string, reason string, runHandlers bool, who string) (_err error) {
-	var _args197 TaskServiceCancelTaskArgs
-	_args197.TaskName = taskName
-	_args197.Reason = reason
-	_args197.RunHandlers = runHandlers
-	_args197.Who = who
-	var _result199 TaskServiceCancelTaskResult
-	var _meta198 thrift.ResponseMeta
-	_meta198, _err = p.Client_().Call(ctx, "cancelTask", &_args197, &_result199)
-	p.SetLastResponseMeta_(_meta198)
+	var _args199 TaskServiceCancelTaskArgs
+	_args199.TaskName = taskName
+	_args199.Reason = reason
+	_args199.RunHandlers = runHandlers
+	_args199.Who = who
+	var _result201 TaskServiceCancelTaskResult
+	var _meta200 thrift.ResponseMeta
+	_meta200, _err = p.Client_().Call(ctx, "cancelTask", &_args199, &_result201)
+	p.SetLastResponseMeta_(_meta200)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result199.Error != nil:
-		return _result199.Error
+	case _result201.Error != nil:
+		return _result201.Error
 	}
 
 	return nil
@@ -14850,20 +15756,20 @@ func (p *TaskServiceClient) CancelTask(ctx context.Context, taskName string, rea
 //   - Reason
 //   - Who
 func (p *TaskServiceClient) CancelStage(ctx context.Context, stageId string, reason string, who string) (_err error) {
-	var _args200 TaskServiceCancelStageArgs
-	_args200.StageId = stageId
-	_args200.Reason = reason
-	_args200.Who = who
-	var _result202 TaskServiceCancelStageResult
-	var _meta201 thrift.ResponseMeta
-	_meta201, _err = p.Client_().Call(ctx, "cancelStage", &_args200, &_result202)
-	p.SetLastResponseMeta_(_meta201)
+	var _args202 TaskServiceCancelStageArgs
+	_args202.StageId = stageId
+	_args202.Reason = reason
+	_args202.Who = who
+	var _result204 TaskServiceCancelStageResult
+	var _meta203 thrift.ResponseMeta
+	_meta203, _err = p.Client_().Call(ctx, "cancelStage", &_args202, &_result204)
+	p.SetLastResponseMeta_(_meta203)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result202.Error != nil:
-		return _result202.Error
+	case _result204.Error != nil:
+		return _result204.Error
 	}
 
 	return nil
@@ -14874,20 +15780,20 @@ func (p *TaskServiceClient) CancelStage(ctx context.Context, stageId string, rea
 //   - Reason
 //   - Who
 func (p *TaskServiceClient) SkipStage(ctx context.Context, stageId string, reason string, who string) (_err error) {
-	var _args203 TaskServiceSkipStageArgs
-	_args203.StageId = stageId
-	_args203.Reason = reason
-	_args203.Who = who
-	var _result205 TaskServiceSkipStageResult
-	var _meta204 thrift.ResponseMeta
-	_meta204, _err = p.Client_().Call(ctx, "skipStage", &_args203, &_result205)
-	p.SetLastResponseMeta_(_meta204)
+	var _args205 TaskServiceSkipStageArgs
+	_args205.StageId = stageId
+	_args205.Reason = reason
+	_args205.Who = who
+	var _result207 TaskServiceSkipStageResult
+	var _meta206 thrift.ResponseMeta
+	_meta206, _err = p.Client_().Call(ctx, "skipStage", &_args205, &_result207)
+	p.SetLastResponseMeta_(_meta206)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result205.Error != nil:
-		return _result205.Error
+	case _result207.Error != nil:
+		return _result207.Error
 	}
 
 	return nil
@@ -14899,23 +15805,23 @@ func (p *TaskServiceClient) SkipStage(ctx context.Context, stageId string, reaso
 //   - TaskName
 //   - StageIds
 func (p *TaskServiceClient) PlanRetry(ctx context.Context, taskName string, stageIds []string) (_r *RetryPlan, _err error) {
-	var _args206 TaskServicePlanRetryArgs
-	_args206.TaskName = taskName
-	_args206.StageIds = stageIds
-	var _result208 TaskServicePlanRetryResult
-	var _meta207 thrift.ResponseMeta
-	_meta207, _err = p.Client_().Call(ctx, "planRetry", &_args206, &_result208)
-	p.SetLastResponseMeta_(_meta207)
+	var _args208 TaskServicePlanRetryArgs
+	_args208.TaskName = taskName
+	_args208.StageIds = stageIds
+	var _result210 TaskServicePlanRetryResult
+	var _meta209 thrift.ResponseMeta
+	_meta209, _err = p.Client_().Call(ctx, "planRetry", &_args208, &_result210)
+	p.SetLastResponseMeta_(_meta209)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result208.Error != nil:
-		return _r, _result208.Error
+	case _result210.Error != nil:
+		return _r, _result210.Error
 	}
 
-	if _ret209 := _result208.GetSuccess(); _ret209 != nil {
-		return _ret209, nil
+	if _ret211 := _result210.GetSuccess(); _ret211 != nil {
+		return _ret211, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "planRetry failed: unknown result")
 }
@@ -14925,24 +15831,24 @@ func (p *TaskServiceClient) PlanRetry(ctx context.Context, taskName string, stag
 //   - StageIds
 //   - Who
 func (p *TaskServiceClient) RetryTask(ctx context.Context, taskName string, stageIds []string, who string) (_r *RetryPlan, _err error) {
-	var _args210 TaskServiceRetryTaskArgs
-	_args210.TaskName = taskName
-	_args210.StageIds = stageIds
-	_args210.Who = who
-	var _result212 TaskServiceRetryTaskResult
-	var _meta211 thrift.ResponseMeta
-	_meta211, _err = p.Client_().Call(ctx, "retryTask", &_args210, &_result212)
-	p.SetLastResponseMeta_(_meta211)
+	var _args212 TaskServiceRetryTaskArgs
+	_args212.TaskName = taskName
+	_args212.StageIds = stageIds
+	_args212.Who = who
+	var _result214 TaskServiceRetryTaskResult
+	var _meta213 thrift.ResponseMeta
+	_meta213, _err = p.Client_().Call(ctx, "retryTask", &_args212, &_result214)
+	p.SetLastResponseMeta_(_meta213)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result212.Error != nil:
-		return _r, _result212.Error
+	case _result214.Error != nil:
+		return _r, _result214.Error
 	}
 
-	if _ret213 := _result212.GetSuccess(); _ret213 != nil {
-		return _ret213, nil
+	if _ret215 := _result214.GetSuccess(); _ret215 != nil {
+		return _ret215, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "retryTask failed: unknown result")
 }
@@ -14954,20 +15860,20 @@ func (p *TaskServiceClient) RetryTask(ctx context.Context, taskName string, stag
 //   - Force
 //   - Who
 func (p *TaskServiceClient) DeleteTask(ctx context.Context, taskName string, force bool, who string) (_err error) {
-	var _args214 TaskServiceDeleteTaskArgs
-	_args214.TaskName = taskName
-	_args214.Force = force
-	_args214.Who = who
-	var _result216 TaskServiceDeleteTaskResult
-	var _meta215 thrift.ResponseMeta
-	_meta215, _err = p.Client_().Call(ctx, "deleteTask", &_args214, &_result216)
-	p.SetLastResponseMeta_(_meta215)
+	var _args216 TaskServiceDeleteTaskArgs
+	_args216.TaskName = taskName
+	_args216.Force = force
+	_args216.Who = who
+	var _result218 TaskServiceDeleteTaskResult
+	var _meta217 thrift.ResponseMeta
+	_meta217, _err = p.Client_().Call(ctx, "deleteTask", &_args216, &_result218)
+	p.SetLastResponseMeta_(_meta217)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result216.Error != nil:
-		return _result216.Error
+	case _result218.Error != nil:
+		return _result218.Error
 	}
 
 	return nil
@@ -14981,25 +15887,25 @@ func (p *TaskServiceClient) DeleteTask(ctx context.Context, taskName string, for
 //   - Limit
 //   - WaitMillis
 func (p *TaskServiceClient) Watch(ctx context.Context, taskName string, cursor int64, limit int32, waitMillis int64) (_r *EventPage, _err error) {
-	var _args217 TaskServiceWatchArgs
-	_args217.TaskName = taskName
-	_args217.Cursor = cursor
-	_args217.Limit = limit
-	_args217.WaitMillis = waitMillis
-	var _result219 TaskServiceWatchResult
-	var _meta218 thrift.ResponseMeta
-	_meta218, _err = p.Client_().Call(ctx, "watch", &_args217, &_result219)
-	p.SetLastResponseMeta_(_meta218)
+	var _args219 TaskServiceWatchArgs
+	_args219.TaskName = taskName
+	_args219.Cursor = cursor
+	_args219.Limit = limit
+	_args219.WaitMillis = waitMillis
+	var _result221 TaskServiceWatchResult
+	var _meta220 thrift.ResponseMeta
+	_meta220, _err = p.Client_().Call(ctx, "watch", &_args219, &_result221)
+	p.SetLastResponseMeta_(_meta220)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result219.Error != nil:
-		return _r, _result219.Error
+	case _result221.Error != nil:
+		return _r, _result221.Error
 	}
 
-	if _ret220 := _result219.GetSuccess(); _ret220 != nil {
-		return _ret220, nil
+	if _ret222 := _result221.GetSuccess(); _ret222 != nil {
+		return _ret222, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "watch failed: unknown result")
 }
@@ -15007,22 +15913,22 @@ func (p *TaskServiceClient) Watch(ctx context.Context, taskName string, cursor i
 // Parameters:
 //   - Request
 func (p *TaskServiceClient) ReadLog(ctx context.Context, request *LogRequest) (_r *LogChunk, _err error) {
-	var _args221 TaskServiceReadLogArgs
-	_args221.Request = request
-	var _result223 TaskServiceReadLogResult
-	var _meta222 thrift.ResponseMeta
-	_meta222, _err = p.Client_().Call(ctx, "readLog", &_args221, &_result223)
-	p.SetLastResponseMeta_(_meta222)
+	var _args223 TaskServiceReadLogArgs
+	_args223.Request = request
+	var _result225 TaskServiceReadLogResult
+	var _meta224 thrift.ResponseMeta
+	_meta224, _err = p.Client_().Call(ctx, "readLog", &_args223, &_result225)
+	p.SetLastResponseMeta_(_meta224)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result223.Error != nil:
-		return _r, _result223.Error
+	case _result225.Error != nil:
+		return _r, _result225.Error
 	}
 
-	if _ret224 := _result223.GetSuccess(); _ret224 != nil {
-		return _ret224, nil
+	if _ret226 := _result225.GetSuccess(); _ret226 != nil {
+		return _ret226, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "readLog failed: unknown result")
 }
@@ -15030,22 +15936,22 @@ func (p *TaskServiceClient) ReadLog(ctx context.Context, request *LogRequest) (_
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) GetResult_(ctx context.Context, stageId string) (_r *ResultInfo, _err error) {
-	var _args225 TaskServiceGetResultArgs
-	_args225.StageId = stageId
-	var _result227 TaskServiceGetResultResult
-	var _meta226 thrift.ResponseMeta
-	_meta226, _err = p.Client_().Call(ctx, "getResult", &_args225, &_result227)
-	p.SetLastResponseMeta_(_meta226)
+	var _args227 TaskServiceGetResultArgs
+	_args227.StageId = stageId
+	var _result229 TaskServiceGetResultResult
+	var _meta228 thrift.ResponseMeta
+	_meta228, _err = p.Client_().Call(ctx, "getResult", &_args227, &_result229)
+	p.SetLastResponseMeta_(_meta228)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result227.Error != nil:
-		return _r, _result227.Error
+	case _result229.Error != nil:
+		return _r, _result229.Error
 	}
 
-	if _ret228 := _result227.GetSuccess(); _ret228 != nil {
-		return _ret228, nil
+	if _ret230 := _result229.GetSuccess(); _ret230 != nil {
+		return _ret230, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "getResult failed: unknown result")
 }
@@ -15054,43 +15960,43 @@ func (p *TaskServiceClient) GetResult_(ctx context.Context, stageId string) (_r 
 //   - StageId
 //   - Lines
 func (p *TaskServiceClient) PreviewResult_(ctx context.Context, stageId string, lines int32) (_r *Preview, _err error) {
-	var _args229 TaskServicePreviewResultArgs
-	_args229.StageId = stageId
-	_args229.Lines = lines
-	var _result231 TaskServicePreviewResultResult
-	var _meta230 thrift.ResponseMeta
-	_meta230, _err = p.Client_().Call(ctx, "previewResult", &_args229, &_result231)
-	p.SetLastResponseMeta_(_meta230)
+	var _args231 TaskServicePreviewResultArgs
+	_args231.StageId = stageId
+	_args231.Lines = lines
+	var _result233 TaskServicePreviewResultResult
+	var _meta232 thrift.ResponseMeta
+	_meta232, _err = p.Client_().Call(ctx, "previewResult", &_args231, &_result233)
+	p.SetLastResponseMeta_(_meta232)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result231.Error != nil:
-		return _r, _result231.Error
+	case _result233.Error != nil:
+		return _r, _result233.Error
 	}
 
-	if _ret232 := _result231.GetSuccess(); _ret232 != nil {
-		return _ret232, nil
+	if _ret234 := _result233.GetSuccess(); _ret234 != nil {
+		return _ret234, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "previewResult failed: unknown result")
 }
 
 func (p *TaskServiceClient) GetMasterInfo(ctx context.Context) (_r *MasterInfo, _err error) {
-	var _args233 TaskServiceGetMasterInfoArgs
-	var _result235 TaskServiceGetMasterInfoResult
-	var _meta234 thrift.ResponseMeta
-	_meta234, _err = p.Client_().Call(ctx, "getMasterInfo", &_args233, &_result235)
-	p.SetLastResponseMeta_(_meta234)
+	var _args235 TaskServiceGetMasterInfoArgs
+	var _result237 TaskServiceGetMasterInfoResult
+	var _meta236 thrift.ResponseMeta
+	_meta236, _err = p.Client_().Call(ctx, "getMasterInfo", &_args235, &_result237)
+	p.SetLastResponseMeta_(_meta236)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result235.Error != nil:
-		return _r, _result235.Error
+	case _result237.Error != nil:
+		return _r, _result237.Error
 	}
 
-	if _ret236 := _result235.GetSuccess(); _ret236 != nil {
-		return _ret236, nil
+	if _ret238 := _result237.GetSuccess(); _ret238 != nil {
+		return _ret238, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "getMasterInfo failed: unknown result")
 }
@@ -15115,38 +16021,38 @@ func (p *TaskServiceProcessor) ProcessorMap() map[string]thrift.TProcessorFuncti
 
 func NewTaskServiceProcessor(handler TaskService) *TaskServiceProcessor {
 
-	self237 := &TaskServiceProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
-	self237.processorMap["submitPlan"] = &taskServiceProcessorSubmitPlan{handler: handler}
-	self237.processorMap["listAllTask"] = &taskServiceProcessorListAllTask{handler: handler}
-	self237.processorMap["getTaskInfo"] = &taskServiceProcessorGetTaskInfo{handler: handler}
-	self237.processorMap["getStageInfo"] = &taskServiceProcessorGetStageInfo{handler: handler}
-	self237.processorMap["getStageIdOfTask"] = &taskServiceProcessorGetStageIdOfTask{handler: handler}
-	self237.processorMap["suspendStage"] = &taskServiceProcessorSuspendStage{handler: handler}
-	self237.processorMap["continueStage"] = &taskServiceProcessorContinueStage{handler: handler}
-	self237.processorMap["getStageResult"] = &taskServiceProcessorGetStageResult_{handler: handler}
-	self237.processorMap["submit"] = &taskServiceProcessorSubmit{handler: handler}
-	self237.processorMap["getTask"] = &taskServiceProcessorGetTask{handler: handler}
-	self237.processorMap["listTasks"] = &taskServiceProcessorListTasks{handler: handler}
-	self237.processorMap["getStage"] = &taskServiceProcessorGetStage{handler: handler}
-	self237.processorMap["listStages"] = &taskServiceProcessorListStages{handler: handler}
-	self237.processorMap["explain"] = &taskServiceProcessorExplain{handler: handler}
-	self237.processorMap["getPlan"] = &taskServiceProcessorGetPlan{handler: handler}
-	self237.processorMap["suspend"] = &taskServiceProcessorSuspend{handler: handler}
-	self237.processorMap["suspendTask"] = &taskServiceProcessorSuspendTask{handler: handler}
-	self237.processorMap["resume"] = &taskServiceProcessorResume{handler: handler}
-	self237.processorMap["resumeTask"] = &taskServiceProcessorResumeTask{handler: handler}
-	self237.processorMap["cancelTask"] = &taskServiceProcessorCancelTask{handler: handler}
-	self237.processorMap["cancelStage"] = &taskServiceProcessorCancelStage{handler: handler}
-	self237.processorMap["skipStage"] = &taskServiceProcessorSkipStage{handler: handler}
-	self237.processorMap["planRetry"] = &taskServiceProcessorPlanRetry{handler: handler}
-	self237.processorMap["retryTask"] = &taskServiceProcessorRetryTask{handler: handler}
-	self237.processorMap["deleteTask"] = &taskServiceProcessorDeleteTask{handler: handler}
-	self237.processorMap["watch"] = &taskServiceProcessorWatch{handler: handler}
-	self237.processorMap["readLog"] = &taskServiceProcessorReadLog{handler: handler}
-	self237.processorMap["getResult"] = &taskServiceProcessorGetResult_{handler: handler}
-	self237.processorMap["previewResult"] = &taskServiceProcessorPreviewResult_{handler: handler}
-	self237.processorMap["getMasterInfo"] = &taskServiceProcessorGetMasterInfo{handler: handler}
-	return self237
+	self239 := &TaskServiceProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self239.processorMap["submitPlan"] = &taskServiceProcessorSubmitPlan{handler: handler}
+	self239.processorMap["listAllTask"] = &taskServiceProcessorListAllTask{handler: handler}
+	self239.processorMap["getTaskInfo"] = &taskServiceProcessorGetTaskInfo{handler: handler}
+	self239.processorMap["getStageInfo"] = &taskServiceProcessorGetStageInfo{handler: handler}
+	self239.processorMap["getStageIdOfTask"] = &taskServiceProcessorGetStageIdOfTask{handler: handler}
+	self239.processorMap["suspendStage"] = &taskServiceProcessorSuspendStage{handler: handler}
+	self239.processorMap["continueStage"] = &taskServiceProcessorContinueStage{handler: handler}
+	self239.processorMap["getStageResult"] = &taskServiceProcessorGetStageResult_{handler: handler}
+	self239.processorMap["submit"] = &taskServiceProcessorSubmit{handler: handler}
+	self239.processorMap["getTask"] = &taskServiceProcessorGetTask{handler: handler}
+	self239.processorMap["listTasks"] = &taskServiceProcessorListTasks{handler: handler}
+	self239.processorMap["getStage"] = &taskServiceProcessorGetStage{handler: handler}
+	self239.processorMap["listStages"] = &taskServiceProcessorListStages{handler: handler}
+	self239.processorMap["explain"] = &taskServiceProcessorExplain{handler: handler}
+	self239.processorMap["getPlan"] = &taskServiceProcessorGetPlan{handler: handler}
+	self239.processorMap["suspend"] = &taskServiceProcessorSuspend{handler: handler}
+	self239.processorMap["suspendTask"] = &taskServiceProcessorSuspendTask{handler: handler}
+	self239.processorMap["resume"] = &taskServiceProcessorResume{handler: handler}
+	self239.processorMap["resumeTask"] = &taskServiceProcessorResumeTask{handler: handler}
+	self239.processorMap["cancelTask"] = &taskServiceProcessorCancelTask{handler: handler}
+	self239.processorMap["cancelStage"] = &taskServiceProcessorCancelStage{handler: handler}
+	self239.processorMap["skipStage"] = &taskServiceProcessorSkipStage{handler: handler}
+	self239.processorMap["planRetry"] = &taskServiceProcessorPlanRetry{handler: handler}
+	self239.processorMap["retryTask"] = &taskServiceProcessorRetryTask{handler: handler}
+	self239.processorMap["deleteTask"] = &taskServiceProcessorDeleteTask{handler: handler}
+	self239.processorMap["watch"] = &taskServiceProcessorWatch{handler: handler}
+	self239.processorMap["readLog"] = &taskServiceProcessorReadLog{handler: handler}
+	self239.processorMap["getResult"] = &taskServiceProcessorGetResult_{handler: handler}
+	self239.processorMap["previewResult"] = &taskServiceProcessorPreviewResult_{handler: handler}
+	self239.processorMap["getMasterInfo"] = &taskServiceProcessorGetMasterInfo{handler: handler}
+	return self239
 }
 
 func (p *TaskServiceProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -15159,12 +16065,12 @@ func (p *TaskServiceProcessor) Process(ctx context.Context, iprot, oprot thrift.
 	}
 	iprot.Skip(ctx, thrift.STRUCT)
 	iprot.ReadMessageEnd(ctx)
-	x238 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	x240 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
 	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-	x238.Write(ctx, oprot)
+	x240.Write(ctx, oprot)
 	oprot.WriteMessageEnd(ctx)
 	oprot.Flush(ctx)
-	return false, x238
+	return false, x240
 
 }
 
@@ -15173,7 +16079,7 @@ type taskServiceProcessorSubmitPlan struct {
 }
 
 func (p *taskServiceProcessorSubmitPlan) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err239 error
+	var _write_err241 error
 	args := TaskServiceSubmitPlanArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15219,39 +16125,39 @@ func (p *taskServiceProcessorSubmitPlan) Process(ctx context.Context, seqId int3
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc240 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing submitPlan: "+err2.Error())
+		_exc242 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing submitPlan: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "submitPlan", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err239 = thrift.WrapTException(err2)
+			_write_err241 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc240.Write(ctx, oprot); _write_err239 == nil && err2 != nil {
-			_write_err239 = thrift.WrapTException(err2)
+		if err2 := _exc242.Write(ctx, oprot); _write_err241 == nil && err2 != nil {
+			_write_err241 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err239 == nil && err2 != nil {
-			_write_err239 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err241 == nil && err2 != nil {
+			_write_err241 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err239 == nil && err2 != nil {
-			_write_err239 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err241 == nil && err2 != nil {
+			_write_err241 = thrift.WrapTException(err2)
 		}
-		if _write_err239 != nil {
-			return false, thrift.WrapTException(_write_err239)
+		if _write_err241 != nil {
+			return false, thrift.WrapTException(_write_err241)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "submitPlan", thrift.REPLY, seqId); err2 != nil {
-		_write_err239 = thrift.WrapTException(err2)
+		_write_err241 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err239 == nil && err2 != nil {
-		_write_err239 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err241 == nil && err2 != nil {
+		_write_err241 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err239 == nil && err2 != nil {
-		_write_err239 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err241 == nil && err2 != nil {
+		_write_err241 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err239 == nil && err2 != nil {
-		_write_err239 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err241 == nil && err2 != nil {
+		_write_err241 = thrift.WrapTException(err2)
 	}
-	if _write_err239 != nil {
-		return false, thrift.WrapTException(_write_err239)
+	if _write_err241 != nil {
+		return false, thrift.WrapTException(_write_err241)
 	}
 	return true, err
 }
@@ -15261,7 +16167,7 @@ type taskServiceProcessorListAllTask struct {
 }
 
 func (p *taskServiceProcessorListAllTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err241 error
+	var _write_err243 error
 	args := TaskServiceListAllTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15307,21 +16213,21 @@ func (p *taskServiceProcessorListAllTask) Process(ctx context.Context, seqId int
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc242 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listAllTask: "+err2.Error())
+		_exc244 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listAllTask: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "listAllTask", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err241 = thrift.WrapTException(err2)
+			_write_err243 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc242.Write(ctx, oprot); _write_err241 == nil && err2 != nil {
-			_write_err241 = thrift.WrapTException(err2)
+		if err2 := _exc244.Write(ctx, oprot); _write_err243 == nil && err2 != nil {
+			_write_err243 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err241 == nil && err2 != nil {
-			_write_err241 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err243 == nil && err2 != nil {
+			_write_err243 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err241 == nil && err2 != nil {
-			_write_err241 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err243 == nil && err2 != nil {
+			_write_err243 = thrift.WrapTException(err2)
 		}
-		if _write_err241 != nil {
-			return false, thrift.WrapTException(_write_err241)
+		if _write_err243 != nil {
+			return false, thrift.WrapTException(_write_err243)
 		}
 		return true, err
 	} else {
@@ -15329,19 +16235,19 @@ func (p *taskServiceProcessorListAllTask) Process(ctx context.Context, seqId int
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "listAllTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err241 = thrift.WrapTException(err2)
+		_write_err243 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err241 == nil && err2 != nil {
-		_write_err241 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err243 == nil && err2 != nil {
+		_write_err243 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err241 == nil && err2 != nil {
-		_write_err241 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err243 == nil && err2 != nil {
+		_write_err243 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err241 == nil && err2 != nil {
-		_write_err241 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err243 == nil && err2 != nil {
+		_write_err243 = thrift.WrapTException(err2)
 	}
-	if _write_err241 != nil {
-		return false, thrift.WrapTException(_write_err241)
+	if _write_err243 != nil {
+		return false, thrift.WrapTException(_write_err243)
 	}
 	return true, err
 }
@@ -15351,7 +16257,7 @@ type taskServiceProcessorGetTaskInfo struct {
 }
 
 func (p *taskServiceProcessorGetTaskInfo) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err243 error
+	var _write_err245 error
 	args := TaskServiceGetTaskInfoArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15397,21 +16303,21 @@ func (p *taskServiceProcessorGetTaskInfo) Process(ctx context.Context, seqId int
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc244 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getTaskInfo: "+err2.Error())
+		_exc246 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getTaskInfo: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "getTaskInfo", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err243 = thrift.WrapTException(err2)
+			_write_err245 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc244.Write(ctx, oprot); _write_err243 == nil && err2 != nil {
-			_write_err243 = thrift.WrapTException(err2)
+		if err2 := _exc246.Write(ctx, oprot); _write_err245 == nil && err2 != nil {
+			_write_err245 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err243 == nil && err2 != nil {
-			_write_err243 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err245 == nil && err2 != nil {
+			_write_err245 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err243 == nil && err2 != nil {
-			_write_err243 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err245 == nil && err2 != nil {
+			_write_err245 = thrift.WrapTException(err2)
 		}
-		if _write_err243 != nil {
-			return false, thrift.WrapTException(_write_err243)
+		if _write_err245 != nil {
+			return false, thrift.WrapTException(_write_err245)
 		}
 		return true, err
 	} else {
@@ -15419,19 +16325,19 @@ func (p *taskServiceProcessorGetTaskInfo) Process(ctx context.Context, seqId int
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getTaskInfo", thrift.REPLY, seqId); err2 != nil {
-		_write_err243 = thrift.WrapTException(err2)
+		_write_err245 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err243 == nil && err2 != nil {
-		_write_err243 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err245 == nil && err2 != nil {
+		_write_err245 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err243 == nil && err2 != nil {
-		_write_err243 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err245 == nil && err2 != nil {
+		_write_err245 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err243 == nil && err2 != nil {
-		_write_err243 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err245 == nil && err2 != nil {
+		_write_err245 = thrift.WrapTException(err2)
 	}
-	if _write_err243 != nil {
-		return false, thrift.WrapTException(_write_err243)
+	if _write_err245 != nil {
+		return false, thrift.WrapTException(_write_err245)
 	}
 	return true, err
 }
@@ -15441,7 +16347,7 @@ type taskServiceProcessorGetStageInfo struct {
 }
 
 func (p *taskServiceProcessorGetStageInfo) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err245 error
+	var _write_err247 error
 	args := TaskServiceGetStageInfoArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15487,21 +16393,21 @@ func (p *taskServiceProcessorGetStageInfo) Process(ctx context.Context, seqId in
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc246 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageInfo: "+err2.Error())
+		_exc248 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageInfo: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "getStageInfo", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err245 = thrift.WrapTException(err2)
+			_write_err247 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc246.Write(ctx, oprot); _write_err245 == nil && err2 != nil {
-			_write_err245 = thrift.WrapTException(err2)
+		if err2 := _exc248.Write(ctx, oprot); _write_err247 == nil && err2 != nil {
+			_write_err247 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err245 == nil && err2 != nil {
-			_write_err245 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err247 == nil && err2 != nil {
+			_write_err247 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err245 == nil && err2 != nil {
-			_write_err245 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err247 == nil && err2 != nil {
+			_write_err247 = thrift.WrapTException(err2)
 		}
-		if _write_err245 != nil {
-			return false, thrift.WrapTException(_write_err245)
+		if _write_err247 != nil {
+			return false, thrift.WrapTException(_write_err247)
 		}
 		return true, err
 	} else {
@@ -15509,19 +16415,19 @@ func (p *taskServiceProcessorGetStageInfo) Process(ctx context.Context, seqId in
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getStageInfo", thrift.REPLY, seqId); err2 != nil {
-		_write_err245 = thrift.WrapTException(err2)
+		_write_err247 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err245 == nil && err2 != nil {
-		_write_err245 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err247 == nil && err2 != nil {
+		_write_err247 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err245 == nil && err2 != nil {
-		_write_err245 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err247 == nil && err2 != nil {
+		_write_err247 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err245 == nil && err2 != nil {
-		_write_err245 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err247 == nil && err2 != nil {
+		_write_err247 = thrift.WrapTException(err2)
 	}
-	if _write_err245 != nil {
-		return false, thrift.WrapTException(_write_err245)
+	if _write_err247 != nil {
+		return false, thrift.WrapTException(_write_err247)
 	}
 	return true, err
 }
@@ -15531,7 +16437,7 @@ type taskServiceProcessorGetStageIdOfTask struct {
 }
 
 func (p *taskServiceProcessorGetStageIdOfTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err247 error
+	var _write_err249 error
 	args := TaskServiceGetStageIdOfTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15577,21 +16483,21 @@ func (p *taskServiceProcessorGetStageIdOfTask) Process(ctx context.Context, seqI
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc248 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageIdOfTask: "+err2.Error())
+		_exc250 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageIdOfTask: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "getStageIdOfTask", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err247 = thrift.WrapTException(err2)
+			_write_err249 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc248.Write(ctx, oprot); _write_err247 == nil && err2 != nil {
-			_write_err247 = thrift.WrapTException(err2)
+		if err2 := _exc250.Write(ctx, oprot); _write_err249 == nil && err2 != nil {
+			_write_err249 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err247 == nil && err2 != nil {
-			_write_err247 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err249 == nil && err2 != nil {
+			_write_err249 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err247 == nil && err2 != nil {
-			_write_err247 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err249 == nil && err2 != nil {
+			_write_err249 = thrift.WrapTException(err2)
 		}
-		if _write_err247 != nil {
-			return false, thrift.WrapTException(_write_err247)
+		if _write_err249 != nil {
+			return false, thrift.WrapTException(_write_err249)
 		}
 		return true, err
 	} else {
@@ -15599,19 +16505,19 @@ func (p *taskServiceProcessorGetStageIdOfTask) Process(ctx context.Context, seqI
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getStageIdOfTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err247 = thrift.WrapTException(err2)
+		_write_err249 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err247 == nil && err2 != nil {
-		_write_err247 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err249 == nil && err2 != nil {
+		_write_err249 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err247 == nil && err2 != nil {
-		_write_err247 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err249 == nil && err2 != nil {
+		_write_err249 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err247 == nil && err2 != nil {
-		_write_err247 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err249 == nil && err2 != nil {
+		_write_err249 = thrift.WrapTException(err2)
 	}
-	if _write_err247 != nil {
-		return false, thrift.WrapTException(_write_err247)
+	if _write_err249 != nil {
+		return false, thrift.WrapTException(_write_err249)
 	}
 	return true, err
 }
@@ -15621,7 +16527,7 @@ type taskServiceProcessorSuspendStage struct {
 }
 
 func (p *taskServiceProcessorSuspendStage) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err249 error
+	var _write_err251 error
 	args := TaskServiceSuspendStageArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15667,21 +16573,21 @@ func (p *taskServiceProcessorSuspendStage) Process(ctx context.Context, seqId in
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc250 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspendStage: "+err2.Error())
+		_exc252 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspendStage: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "suspendStage", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err249 = thrift.WrapTException(err2)
+			_write_err251 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc250.Write(ctx, oprot); _write_err249 == nil && err2 != nil {
-			_write_err249 = thrift.WrapTException(err2)
+		if err2 := _exc252.Write(ctx, oprot); _write_err251 == nil && err2 != nil {
+			_write_err251 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err249 == nil && err2 != nil {
-			_write_err249 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err251 == nil && err2 != nil {
+			_write_err251 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err249 == nil && err2 != nil {
-			_write_err249 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err251 == nil && err2 != nil {
+			_write_err251 = thrift.WrapTException(err2)
 		}
-		if _write_err249 != nil {
-			return false, thrift.WrapTException(_write_err249)
+		if _write_err251 != nil {
+			return false, thrift.WrapTException(_write_err251)
 		}
 		return true, err
 	} else {
@@ -15689,19 +16595,19 @@ func (p *taskServiceProcessorSuspendStage) Process(ctx context.Context, seqId in
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "suspendStage", thrift.REPLY, seqId); err2 != nil {
-		_write_err249 = thrift.WrapTException(err2)
+		_write_err251 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err249 == nil && err2 != nil {
-		_write_err249 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err251 == nil && err2 != nil {
+		_write_err251 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err249 == nil && err2 != nil {
-		_write_err249 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err251 == nil && err2 != nil {
+		_write_err251 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err249 == nil && err2 != nil {
-		_write_err249 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err251 == nil && err2 != nil {
+		_write_err251 = thrift.WrapTException(err2)
 	}
-	if _write_err249 != nil {
-		return false, thrift.WrapTException(_write_err249)
+	if _write_err251 != nil {
+		return false, thrift.WrapTException(_write_err251)
 	}
 	return true, err
 }
@@ -15711,7 +16617,7 @@ type taskServiceProcessorContinueStage struct {
 }
 
 func (p *taskServiceProcessorContinueStage) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err251 error
+	var _write_err253 error
 	args := TaskServiceContinueStageArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15757,21 +16663,21 @@ func (p *taskServiceProcessorContinueStage) Process(ctx context.Context, seqId i
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc252 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing continueStage: "+err2.Error())
+		_exc254 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing continueStage: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "continueStage", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err251 = thrift.WrapTException(err2)
+			_write_err253 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc252.Write(ctx, oprot); _write_err251 == nil && err2 != nil {
-			_write_err251 = thrift.WrapTException(err2)
+		if err2 := _exc254.Write(ctx, oprot); _write_err253 == nil && err2 != nil {
+			_write_err253 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err251 == nil && err2 != nil {
-			_write_err251 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err253 == nil && err2 != nil {
+			_write_err253 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err251 == nil && err2 != nil {
-			_write_err251 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err253 == nil && err2 != nil {
+			_write_err253 = thrift.WrapTException(err2)
 		}
-		if _write_err251 != nil {
-			return false, thrift.WrapTException(_write_err251)
+		if _write_err253 != nil {
+			return false, thrift.WrapTException(_write_err253)
 		}
 		return true, err
 	} else {
@@ -15779,19 +16685,19 @@ func (p *taskServiceProcessorContinueStage) Process(ctx context.Context, seqId i
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "continueStage", thrift.REPLY, seqId); err2 != nil {
-		_write_err251 = thrift.WrapTException(err2)
+		_write_err253 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err251 == nil && err2 != nil {
-		_write_err251 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err253 == nil && err2 != nil {
+		_write_err253 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err251 == nil && err2 != nil {
-		_write_err251 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err253 == nil && err2 != nil {
+		_write_err253 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err251 == nil && err2 != nil {
-		_write_err251 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err253 == nil && err2 != nil {
+		_write_err253 = thrift.WrapTException(err2)
 	}
-	if _write_err251 != nil {
-		return false, thrift.WrapTException(_write_err251)
+	if _write_err253 != nil {
+		return false, thrift.WrapTException(_write_err253)
 	}
 	return true, err
 }
@@ -15801,7 +16707,7 @@ type taskServiceProcessorGetStageResult_ struct {
 }
 
 func (p *taskServiceProcessorGetStageResult_) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err253 error
+	var _write_err255 error
 	args := TaskServiceGetStageResultArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15847,21 +16753,21 @@ func (p *taskServiceProcessorGetStageResult_) Process(ctx context.Context, seqId
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc254 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageResult: "+err2.Error())
+		_exc256 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageResult: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "getStageResult", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err253 = thrift.WrapTException(err2)
+			_write_err255 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc254.Write(ctx, oprot); _write_err253 == nil && err2 != nil {
-			_write_err253 = thrift.WrapTException(err2)
+		if err2 := _exc256.Write(ctx, oprot); _write_err255 == nil && err2 != nil {
+			_write_err255 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err253 == nil && err2 != nil {
-			_write_err253 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err255 == nil && err2 != nil {
+			_write_err255 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err253 == nil && err2 != nil {
-			_write_err253 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err255 == nil && err2 != nil {
+			_write_err255 = thrift.WrapTException(err2)
 		}
-		if _write_err253 != nil {
-			return false, thrift.WrapTException(_write_err253)
+		if _write_err255 != nil {
+			return false, thrift.WrapTException(_write_err255)
 		}
 		return true, err
 	} else {
@@ -15869,19 +16775,19 @@ func (p *taskServiceProcessorGetStageResult_) Process(ctx context.Context, seqId
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getStageResult", thrift.REPLY, seqId); err2 != nil {
-		_write_err253 = thrift.WrapTException(err2)
+		_write_err255 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err253 == nil && err2 != nil {
-		_write_err253 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err255 == nil && err2 != nil {
+		_write_err255 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err253 == nil && err2 != nil {
-		_write_err253 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err255 == nil && err2 != nil {
+		_write_err255 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err253 == nil && err2 != nil {
-		_write_err253 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err255 == nil && err2 != nil {
+		_write_err255 = thrift.WrapTException(err2)
 	}
-	if _write_err253 != nil {
-		return false, thrift.WrapTException(_write_err253)
+	if _write_err255 != nil {
+		return false, thrift.WrapTException(_write_err255)
 	}
 	return true, err
 }
@@ -15891,7 +16797,7 @@ type taskServiceProcessorSubmit struct {
 }
 
 func (p *taskServiceProcessorSubmit) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err255 error
+	var _write_err257 error
 	args := TaskServiceSubmitArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15941,21 +16847,21 @@ func (p *taskServiceProcessorSubmit) Process(ctx context.Context, seqId int32, i
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc256 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing submit: "+err2.Error())
+			_exc258 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing submit: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "submit", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err255 = thrift.WrapTException(err2)
+				_write_err257 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc256.Write(ctx, oprot); _write_err255 == nil && err2 != nil {
-				_write_err255 = thrift.WrapTException(err2)
+			if err2 := _exc258.Write(ctx, oprot); _write_err257 == nil && err2 != nil {
+				_write_err257 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err255 == nil && err2 != nil {
-				_write_err255 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err257 == nil && err2 != nil {
+				_write_err257 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err255 == nil && err2 != nil {
-				_write_err255 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err257 == nil && err2 != nil {
+				_write_err257 = thrift.WrapTException(err2)
 			}
-			if _write_err255 != nil {
-				return false, thrift.WrapTException(_write_err255)
+			if _write_err257 != nil {
+				return false, thrift.WrapTException(_write_err257)
 			}
 			return true, err
 		}
@@ -15964,19 +16870,19 @@ func (p *taskServiceProcessorSubmit) Process(ctx context.Context, seqId int32, i
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "submit", thrift.REPLY, seqId); err2 != nil {
-		_write_err255 = thrift.WrapTException(err2)
+		_write_err257 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err255 == nil && err2 != nil {
-		_write_err255 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err257 == nil && err2 != nil {
+		_write_err257 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err255 == nil && err2 != nil {
-		_write_err255 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err257 == nil && err2 != nil {
+		_write_err257 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err255 == nil && err2 != nil {
-		_write_err255 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err257 == nil && err2 != nil {
+		_write_err257 = thrift.WrapTException(err2)
 	}
-	if _write_err255 != nil {
-		return false, thrift.WrapTException(_write_err255)
+	if _write_err257 != nil {
+		return false, thrift.WrapTException(_write_err257)
 	}
 	return true, err
 }
@@ -15986,7 +16892,7 @@ type taskServiceProcessorGetTask struct {
 }
 
 func (p *taskServiceProcessorGetTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err257 error
+	var _write_err259 error
 	args := TaskServiceGetTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16036,21 +16942,21 @@ func (p *taskServiceProcessorGetTask) Process(ctx context.Context, seqId int32, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc258 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getTask: "+err2.Error())
+			_exc260 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "getTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err257 = thrift.WrapTException(err2)
+				_write_err259 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc258.Write(ctx, oprot); _write_err257 == nil && err2 != nil {
-				_write_err257 = thrift.WrapTException(err2)
+			if err2 := _exc260.Write(ctx, oprot); _write_err259 == nil && err2 != nil {
+				_write_err259 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err257 == nil && err2 != nil {
-				_write_err257 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err259 == nil && err2 != nil {
+				_write_err259 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err257 == nil && err2 != nil {
-				_write_err257 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err259 == nil && err2 != nil {
+				_write_err259 = thrift.WrapTException(err2)
 			}
-			if _write_err257 != nil {
-				return false, thrift.WrapTException(_write_err257)
+			if _write_err259 != nil {
+				return false, thrift.WrapTException(_write_err259)
 			}
 			return true, err
 		}
@@ -16059,19 +16965,19 @@ func (p *taskServiceProcessorGetTask) Process(ctx context.Context, seqId int32, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err257 = thrift.WrapTException(err2)
+		_write_err259 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err257 == nil && err2 != nil {
-		_write_err257 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err259 == nil && err2 != nil {
+		_write_err259 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err257 == nil && err2 != nil {
-		_write_err257 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err259 == nil && err2 != nil {
+		_write_err259 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err257 == nil && err2 != nil {
-		_write_err257 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err259 == nil && err2 != nil {
+		_write_err259 = thrift.WrapTException(err2)
 	}
-	if _write_err257 != nil {
-		return false, thrift.WrapTException(_write_err257)
+	if _write_err259 != nil {
+		return false, thrift.WrapTException(_write_err259)
 	}
 	return true, err
 }
@@ -16081,7 +16987,7 @@ type taskServiceProcessorListTasks struct {
 }
 
 func (p *taskServiceProcessorListTasks) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err259 error
+	var _write_err261 error
 	args := TaskServiceListTasksArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16131,21 +17037,21 @@ func (p *taskServiceProcessorListTasks) Process(ctx context.Context, seqId int32
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc260 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listTasks: "+err2.Error())
+			_exc262 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listTasks: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "listTasks", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err259 = thrift.WrapTException(err2)
+				_write_err261 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc260.Write(ctx, oprot); _write_err259 == nil && err2 != nil {
-				_write_err259 = thrift.WrapTException(err2)
+			if err2 := _exc262.Write(ctx, oprot); _write_err261 == nil && err2 != nil {
+				_write_err261 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err259 == nil && err2 != nil {
-				_write_err259 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err261 == nil && err2 != nil {
+				_write_err261 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err259 == nil && err2 != nil {
-				_write_err259 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err261 == nil && err2 != nil {
+				_write_err261 = thrift.WrapTException(err2)
 			}
-			if _write_err259 != nil {
-				return false, thrift.WrapTException(_write_err259)
+			if _write_err261 != nil {
+				return false, thrift.WrapTException(_write_err261)
 			}
 			return true, err
 		}
@@ -16154,19 +17060,19 @@ func (p *taskServiceProcessorListTasks) Process(ctx context.Context, seqId int32
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "listTasks", thrift.REPLY, seqId); err2 != nil {
-		_write_err259 = thrift.WrapTException(err2)
+		_write_err261 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err259 == nil && err2 != nil {
-		_write_err259 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err261 == nil && err2 != nil {
+		_write_err261 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err259 == nil && err2 != nil {
-		_write_err259 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err261 == nil && err2 != nil {
+		_write_err261 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err259 == nil && err2 != nil {
-		_write_err259 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err261 == nil && err2 != nil {
+		_write_err261 = thrift.WrapTException(err2)
 	}
-	if _write_err259 != nil {
-		return false, thrift.WrapTException(_write_err259)
+	if _write_err261 != nil {
+		return false, thrift.WrapTException(_write_err261)
 	}
 	return true, err
 }
@@ -16176,7 +17082,7 @@ type taskServiceProcessorGetStage struct {
 }
 
 func (p *taskServiceProcessorGetStage) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err261 error
+	var _write_err263 error
 	args := TaskServiceGetStageArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16226,21 +17132,21 @@ func (p *taskServiceProcessorGetStage) Process(ctx context.Context, seqId int32,
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc262 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStage: "+err2.Error())
+			_exc264 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStage: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "getStage", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err261 = thrift.WrapTException(err2)
+				_write_err263 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc262.Write(ctx, oprot); _write_err261 == nil && err2 != nil {
-				_write_err261 = thrift.WrapTException(err2)
+			if err2 := _exc264.Write(ctx, oprot); _write_err263 == nil && err2 != nil {
+				_write_err263 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err261 == nil && err2 != nil {
-				_write_err261 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err263 == nil && err2 != nil {
+				_write_err263 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err261 == nil && err2 != nil {
-				_write_err261 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err263 == nil && err2 != nil {
+				_write_err263 = thrift.WrapTException(err2)
 			}
-			if _write_err261 != nil {
-				return false, thrift.WrapTException(_write_err261)
+			if _write_err263 != nil {
+				return false, thrift.WrapTException(_write_err263)
 			}
 			return true, err
 		}
@@ -16249,19 +17155,19 @@ func (p *taskServiceProcessorGetStage) Process(ctx context.Context, seqId int32,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getStage", thrift.REPLY, seqId); err2 != nil {
-		_write_err261 = thrift.WrapTException(err2)
+		_write_err263 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err261 == nil && err2 != nil {
-		_write_err261 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err263 == nil && err2 != nil {
+		_write_err263 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err261 == nil && err2 != nil {
-		_write_err261 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err263 == nil && err2 != nil {
+		_write_err263 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err261 == nil && err2 != nil {
-		_write_err261 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err263 == nil && err2 != nil {
+		_write_err263 = thrift.WrapTException(err2)
 	}
-	if _write_err261 != nil {
-		return false, thrift.WrapTException(_write_err261)
+	if _write_err263 != nil {
+		return false, thrift.WrapTException(_write_err263)
 	}
 	return true, err
 }
@@ -16271,7 +17177,7 @@ type taskServiceProcessorListStages struct {
 }
 
 func (p *taskServiceProcessorListStages) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err263 error
+	var _write_err265 error
 	args := TaskServiceListStagesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16321,21 +17227,21 @@ func (p *taskServiceProcessorListStages) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc264 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listStages: "+err2.Error())
+			_exc266 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listStages: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "listStages", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err263 = thrift.WrapTException(err2)
+				_write_err265 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc264.Write(ctx, oprot); _write_err263 == nil && err2 != nil {
-				_write_err263 = thrift.WrapTException(err2)
+			if err2 := _exc266.Write(ctx, oprot); _write_err265 == nil && err2 != nil {
+				_write_err265 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err263 == nil && err2 != nil {
-				_write_err263 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err265 == nil && err2 != nil {
+				_write_err265 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err263 == nil && err2 != nil {
-				_write_err263 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err265 == nil && err2 != nil {
+				_write_err265 = thrift.WrapTException(err2)
 			}
-			if _write_err263 != nil {
-				return false, thrift.WrapTException(_write_err263)
+			if _write_err265 != nil {
+				return false, thrift.WrapTException(_write_err265)
 			}
 			return true, err
 		}
@@ -16344,19 +17250,19 @@ func (p *taskServiceProcessorListStages) Process(ctx context.Context, seqId int3
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "listStages", thrift.REPLY, seqId); err2 != nil {
-		_write_err263 = thrift.WrapTException(err2)
+		_write_err265 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err263 == nil && err2 != nil {
-		_write_err263 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err265 == nil && err2 != nil {
+		_write_err265 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err263 == nil && err2 != nil {
-		_write_err263 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err265 == nil && err2 != nil {
+		_write_err265 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err263 == nil && err2 != nil {
-		_write_err263 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err265 == nil && err2 != nil {
+		_write_err265 = thrift.WrapTException(err2)
 	}
-	if _write_err263 != nil {
-		return false, thrift.WrapTException(_write_err263)
+	if _write_err265 != nil {
+		return false, thrift.WrapTException(_write_err265)
 	}
 	return true, err
 }
@@ -16366,7 +17272,7 @@ type taskServiceProcessorExplain struct {
 }
 
 func (p *taskServiceProcessorExplain) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err265 error
+	var _write_err267 error
 	args := TaskServiceExplainArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16416,21 +17322,21 @@ func (p *taskServiceProcessorExplain) Process(ctx context.Context, seqId int32, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc266 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing explain: "+err2.Error())
+			_exc268 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing explain: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "explain", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err265 = thrift.WrapTException(err2)
+				_write_err267 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc266.Write(ctx, oprot); _write_err265 == nil && err2 != nil {
-				_write_err265 = thrift.WrapTException(err2)
+			if err2 := _exc268.Write(ctx, oprot); _write_err267 == nil && err2 != nil {
+				_write_err267 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err265 == nil && err2 != nil {
-				_write_err265 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err267 == nil && err2 != nil {
+				_write_err267 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err265 == nil && err2 != nil {
-				_write_err265 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err267 == nil && err2 != nil {
+				_write_err267 = thrift.WrapTException(err2)
 			}
-			if _write_err265 != nil {
-				return false, thrift.WrapTException(_write_err265)
+			if _write_err267 != nil {
+				return false, thrift.WrapTException(_write_err267)
 			}
 			return true, err
 		}
@@ -16439,19 +17345,19 @@ func (p *taskServiceProcessorExplain) Process(ctx context.Context, seqId int32, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "explain", thrift.REPLY, seqId); err2 != nil {
-		_write_err265 = thrift.WrapTException(err2)
+		_write_err267 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err265 == nil && err2 != nil {
-		_write_err265 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err267 == nil && err2 != nil {
+		_write_err267 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err265 == nil && err2 != nil {
-		_write_err265 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err267 == nil && err2 != nil {
+		_write_err267 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err265 == nil && err2 != nil {
-		_write_err265 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err267 == nil && err2 != nil {
+		_write_err267 = thrift.WrapTException(err2)
 	}
-	if _write_err265 != nil {
-		return false, thrift.WrapTException(_write_err265)
+	if _write_err267 != nil {
+		return false, thrift.WrapTException(_write_err267)
 	}
 	return true, err
 }
@@ -16461,7 +17367,7 @@ type taskServiceProcessorGetPlan struct {
 }
 
 func (p *taskServiceProcessorGetPlan) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err267 error
+	var _write_err269 error
 	args := TaskServiceGetPlanArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16511,21 +17417,21 @@ func (p *taskServiceProcessorGetPlan) Process(ctx context.Context, seqId int32, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc268 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getPlan: "+err2.Error())
+			_exc270 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getPlan: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "getPlan", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err267 = thrift.WrapTException(err2)
+				_write_err269 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc268.Write(ctx, oprot); _write_err267 == nil && err2 != nil {
-				_write_err267 = thrift.WrapTException(err2)
+			if err2 := _exc270.Write(ctx, oprot); _write_err269 == nil && err2 != nil {
+				_write_err269 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err267 == nil && err2 != nil {
-				_write_err267 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err269 == nil && err2 != nil {
+				_write_err269 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err267 == nil && err2 != nil {
-				_write_err267 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err269 == nil && err2 != nil {
+				_write_err269 = thrift.WrapTException(err2)
 			}
-			if _write_err267 != nil {
-				return false, thrift.WrapTException(_write_err267)
+			if _write_err269 != nil {
+				return false, thrift.WrapTException(_write_err269)
 			}
 			return true, err
 		}
@@ -16534,19 +17440,19 @@ func (p *taskServiceProcessorGetPlan) Process(ctx context.Context, seqId int32, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getPlan", thrift.REPLY, seqId); err2 != nil {
-		_write_err267 = thrift.WrapTException(err2)
+		_write_err269 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err267 == nil && err2 != nil {
-		_write_err267 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err269 == nil && err2 != nil {
+		_write_err269 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err267 == nil && err2 != nil {
-		_write_err267 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err269 == nil && err2 != nil {
+		_write_err269 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err267 == nil && err2 != nil {
-		_write_err267 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err269 == nil && err2 != nil {
+		_write_err269 = thrift.WrapTException(err2)
 	}
-	if _write_err267 != nil {
-		return false, thrift.WrapTException(_write_err267)
+	if _write_err269 != nil {
+		return false, thrift.WrapTException(_write_err269)
 	}
 	return true, err
 }
@@ -16556,7 +17462,7 @@ type taskServiceProcessorSuspend struct {
 }
 
 func (p *taskServiceProcessorSuspend) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err269 error
+	var _write_err271 error
 	args := TaskServiceSuspendArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16606,21 +17512,21 @@ func (p *taskServiceProcessorSuspend) Process(ctx context.Context, seqId int32, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc270 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspend: "+err2.Error())
+			_exc272 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspend: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "suspend", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err269 = thrift.WrapTException(err2)
+				_write_err271 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc270.Write(ctx, oprot); _write_err269 == nil && err2 != nil {
-				_write_err269 = thrift.WrapTException(err2)
+			if err2 := _exc272.Write(ctx, oprot); _write_err271 == nil && err2 != nil {
+				_write_err271 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err269 == nil && err2 != nil {
-				_write_err269 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err271 == nil && err2 != nil {
+				_write_err271 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err269 == nil && err2 != nil {
-				_write_err269 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err271 == nil && err2 != nil {
+				_write_err271 = thrift.WrapTException(err2)
 			}
-			if _write_err269 != nil {
-				return false, thrift.WrapTException(_write_err269)
+			if _write_err271 != nil {
+				return false, thrift.WrapTException(_write_err271)
 			}
 			return true, err
 		}
@@ -16629,19 +17535,19 @@ func (p *taskServiceProcessorSuspend) Process(ctx context.Context, seqId int32, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "suspend", thrift.REPLY, seqId); err2 != nil {
-		_write_err269 = thrift.WrapTException(err2)
+		_write_err271 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err269 == nil && err2 != nil {
-		_write_err269 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err271 == nil && err2 != nil {
+		_write_err271 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err269 == nil && err2 != nil {
-		_write_err269 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err271 == nil && err2 != nil {
+		_write_err271 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err269 == nil && err2 != nil {
-		_write_err269 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err271 == nil && err2 != nil {
+		_write_err271 = thrift.WrapTException(err2)
 	}
-	if _write_err269 != nil {
-		return false, thrift.WrapTException(_write_err269)
+	if _write_err271 != nil {
+		return false, thrift.WrapTException(_write_err271)
 	}
 	return true, err
 }
@@ -16651,7 +17557,7 @@ type taskServiceProcessorSuspendTask struct {
 }
 
 func (p *taskServiceProcessorSuspendTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err271 error
+	var _write_err273 error
 	args := TaskServiceSuspendTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16701,21 +17607,21 @@ func (p *taskServiceProcessorSuspendTask) Process(ctx context.Context, seqId int
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc272 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspendTask: "+err2.Error())
+			_exc274 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspendTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "suspendTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err271 = thrift.WrapTException(err2)
+				_write_err273 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc272.Write(ctx, oprot); _write_err271 == nil && err2 != nil {
-				_write_err271 = thrift.WrapTException(err2)
+			if err2 := _exc274.Write(ctx, oprot); _write_err273 == nil && err2 != nil {
+				_write_err273 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err271 == nil && err2 != nil {
-				_write_err271 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err273 == nil && err2 != nil {
+				_write_err273 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err271 == nil && err2 != nil {
-				_write_err271 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err273 == nil && err2 != nil {
+				_write_err273 = thrift.WrapTException(err2)
 			}
-			if _write_err271 != nil {
-				return false, thrift.WrapTException(_write_err271)
+			if _write_err273 != nil {
+				return false, thrift.WrapTException(_write_err273)
 			}
 			return true, err
 		}
@@ -16724,19 +17630,19 @@ func (p *taskServiceProcessorSuspendTask) Process(ctx context.Context, seqId int
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "suspendTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err271 = thrift.WrapTException(err2)
+		_write_err273 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err271 == nil && err2 != nil {
-		_write_err271 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err273 == nil && err2 != nil {
+		_write_err273 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err271 == nil && err2 != nil {
-		_write_err271 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err273 == nil && err2 != nil {
+		_write_err273 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err271 == nil && err2 != nil {
-		_write_err271 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err273 == nil && err2 != nil {
+		_write_err273 = thrift.WrapTException(err2)
 	}
-	if _write_err271 != nil {
-		return false, thrift.WrapTException(_write_err271)
+	if _write_err273 != nil {
+		return false, thrift.WrapTException(_write_err273)
 	}
 	return true, err
 }
@@ -16746,7 +17652,7 @@ type taskServiceProcessorResume struct {
 }
 
 func (p *taskServiceProcessorResume) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err273 error
+	var _write_err275 error
 	args := TaskServiceResumeArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16796,40 +17702,40 @@ func (p *taskServiceProcessorResume) Process(ctx context.Context, seqId int32, i
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc274 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing resume: "+err2.Error())
+			_exc276 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing resume: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "resume", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err273 = thrift.WrapTException(err2)
+				_write_err275 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc274.Write(ctx, oprot); _write_err273 == nil && err2 != nil {
-				_write_err273 = thrift.WrapTException(err2)
+			if err2 := _exc276.Write(ctx, oprot); _write_err275 == nil && err2 != nil {
+				_write_err275 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err273 == nil && err2 != nil {
-				_write_err273 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err275 == nil && err2 != nil {
+				_write_err275 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err273 == nil && err2 != nil {
-				_write_err273 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err275 == nil && err2 != nil {
+				_write_err275 = thrift.WrapTException(err2)
 			}
-			if _write_err273 != nil {
-				return false, thrift.WrapTException(_write_err273)
+			if _write_err275 != nil {
+				return false, thrift.WrapTException(_write_err275)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "resume", thrift.REPLY, seqId); err2 != nil {
-		_write_err273 = thrift.WrapTException(err2)
+		_write_err275 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err273 == nil && err2 != nil {
-		_write_err273 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err275 == nil && err2 != nil {
+		_write_err275 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err273 == nil && err2 != nil {
-		_write_err273 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err275 == nil && err2 != nil {
+		_write_err275 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err273 == nil && err2 != nil {
-		_write_err273 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err275 == nil && err2 != nil {
+		_write_err275 = thrift.WrapTException(err2)
 	}
-	if _write_err273 != nil {
-		return false, thrift.WrapTException(_write_err273)
+	if _write_err275 != nil {
+		return false, thrift.WrapTException(_write_err275)
 	}
 	return true, err
 }
@@ -16839,7 +17745,7 @@ type taskServiceProcessorResumeTask struct {
 }
 
 func (p *taskServiceProcessorResumeTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err275 error
+	var _write_err277 error
 	args := TaskServiceResumeTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16889,40 +17795,40 @@ func (p *taskServiceProcessorResumeTask) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc276 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing resumeTask: "+err2.Error())
+			_exc278 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing resumeTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "resumeTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err275 = thrift.WrapTException(err2)
+				_write_err277 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc276.Write(ctx, oprot); _write_err275 == nil && err2 != nil {
-				_write_err275 = thrift.WrapTException(err2)
+			if err2 := _exc278.Write(ctx, oprot); _write_err277 == nil && err2 != nil {
+				_write_err277 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err275 == nil && err2 != nil {
-				_write_err275 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err277 == nil && err2 != nil {
+				_write_err277 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err275 == nil && err2 != nil {
-				_write_err275 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err277 == nil && err2 != nil {
+				_write_err277 = thrift.WrapTException(err2)
 			}
-			if _write_err275 != nil {
-				return false, thrift.WrapTException(_write_err275)
+			if _write_err277 != nil {
+				return false, thrift.WrapTException(_write_err277)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "resumeTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err275 = thrift.WrapTException(err2)
+		_write_err277 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err275 == nil && err2 != nil {
-		_write_err275 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err277 == nil && err2 != nil {
+		_write_err277 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err275 == nil && err2 != nil {
-		_write_err275 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err277 == nil && err2 != nil {
+		_write_err277 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err275 == nil && err2 != nil {
-		_write_err275 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err277 == nil && err2 != nil {
+		_write_err277 = thrift.WrapTException(err2)
 	}
-	if _write_err275 != nil {
-		return false, thrift.WrapTException(_write_err275)
+	if _write_err277 != nil {
+		return false, thrift.WrapTException(_write_err277)
 	}
 	return true, err
 }
@@ -16932,7 +17838,7 @@ type taskServiceProcessorCancelTask struct {
 }
 
 func (p *taskServiceProcessorCancelTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err277 error
+	var _write_err279 error
 	args := TaskServiceCancelTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16982,40 +17888,40 @@ func (p *taskServiceProcessorCancelTask) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc278 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing cancelTask: "+err2.Error())
+			_exc280 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing cancelTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "cancelTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err277 = thrift.WrapTException(err2)
+				_write_err279 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc278.Write(ctx, oprot); _write_err277 == nil && err2 != nil {
-				_write_err277 = thrift.WrapTException(err2)
+			if err2 := _exc280.Write(ctx, oprot); _write_err279 == nil && err2 != nil {
+				_write_err279 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err277 == nil && err2 != nil {
-				_write_err277 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err279 == nil && err2 != nil {
+				_write_err279 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err277 == nil && err2 != nil {
-				_write_err277 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err279 == nil && err2 != nil {
+				_write_err279 = thrift.WrapTException(err2)
 			}
-			if _write_err277 != nil {
-				return false, thrift.WrapTException(_write_err277)
+			if _write_err279 != nil {
+				return false, thrift.WrapTException(_write_err279)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "cancelTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err277 = thrift.WrapTException(err2)
+		_write_err279 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err277 == nil && err2 != nil {
-		_write_err277 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err279 == nil && err2 != nil {
+		_write_err279 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err277 == nil && err2 != nil {
-		_write_err277 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err279 == nil && err2 != nil {
+		_write_err279 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err277 == nil && err2 != nil {
-		_write_err277 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err279 == nil && err2 != nil {
+		_write_err279 = thrift.WrapTException(err2)
 	}
-	if _write_err277 != nil {
-		return false, thrift.WrapTException(_write_err277)
+	if _write_err279 != nil {
+		return false, thrift.WrapTException(_write_err279)
 	}
 	return true, err
 }
@@ -17025,7 +17931,7 @@ type taskServiceProcessorCancelStage struct {
 }
 
 func (p *taskServiceProcessorCancelStage) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err279 error
+	var _write_err281 error
 	args := TaskServiceCancelStageArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17075,40 +17981,40 @@ func (p *taskServiceProcessorCancelStage) Process(ctx context.Context, seqId int
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc280 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing cancelStage: "+err2.Error())
+			_exc282 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing cancelStage: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "cancelStage", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err279 = thrift.WrapTException(err2)
+				_write_err281 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc280.Write(ctx, oprot); _write_err279 == nil && err2 != nil {
-				_write_err279 = thrift.WrapTException(err2)
+			if err2 := _exc282.Write(ctx, oprot); _write_err281 == nil && err2 != nil {
+				_write_err281 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err279 == nil && err2 != nil {
-				_write_err279 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err281 == nil && err2 != nil {
+				_write_err281 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err279 == nil && err2 != nil {
-				_write_err279 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err281 == nil && err2 != nil {
+				_write_err281 = thrift.WrapTException(err2)
 			}
-			if _write_err279 != nil {
-				return false, thrift.WrapTException(_write_err279)
+			if _write_err281 != nil {
+				return false, thrift.WrapTException(_write_err281)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "cancelStage", thrift.REPLY, seqId); err2 != nil {
-		_write_err279 = thrift.WrapTException(err2)
+		_write_err281 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err279 == nil && err2 != nil {
-		_write_err279 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err281 == nil && err2 != nil {
+		_write_err281 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err279 == nil && err2 != nil {
-		_write_err279 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err281 == nil && err2 != nil {
+		_write_err281 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err279 == nil && err2 != nil {
-		_write_err279 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err281 == nil && err2 != nil {
+		_write_err281 = thrift.WrapTException(err2)
 	}
-	if _write_err279 != nil {
-		return false, thrift.WrapTException(_write_err279)
+	if _write_err281 != nil {
+		return false, thrift.WrapTException(_write_err281)
 	}
 	return true, err
 }
@@ -17118,7 +18024,7 @@ type taskServiceProcessorSkipStage struct {
 }
 
 func (p *taskServiceProcessorSkipStage) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err281 error
+	var _write_err283 error
 	args := TaskServiceSkipStageArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17168,40 +18074,40 @@ func (p *taskServiceProcessorSkipStage) Process(ctx context.Context, seqId int32
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc282 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing skipStage: "+err2.Error())
+			_exc284 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing skipStage: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "skipStage", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err281 = thrift.WrapTException(err2)
+				_write_err283 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc282.Write(ctx, oprot); _write_err281 == nil && err2 != nil {
-				_write_err281 = thrift.WrapTException(err2)
+			if err2 := _exc284.Write(ctx, oprot); _write_err283 == nil && err2 != nil {
+				_write_err283 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err281 == nil && err2 != nil {
-				_write_err281 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err283 == nil && err2 != nil {
+				_write_err283 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err281 == nil && err2 != nil {
-				_write_err281 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err283 == nil && err2 != nil {
+				_write_err283 = thrift.WrapTException(err2)
 			}
-			if _write_err281 != nil {
-				return false, thrift.WrapTException(_write_err281)
+			if _write_err283 != nil {
+				return false, thrift.WrapTException(_write_err283)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "skipStage", thrift.REPLY, seqId); err2 != nil {
-		_write_err281 = thrift.WrapTException(err2)
+		_write_err283 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err281 == nil && err2 != nil {
-		_write_err281 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err283 == nil && err2 != nil {
+		_write_err283 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err281 == nil && err2 != nil {
-		_write_err281 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err283 == nil && err2 != nil {
+		_write_err283 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err281 == nil && err2 != nil {
-		_write_err281 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err283 == nil && err2 != nil {
+		_write_err283 = thrift.WrapTException(err2)
 	}
-	if _write_err281 != nil {
-		return false, thrift.WrapTException(_write_err281)
+	if _write_err283 != nil {
+		return false, thrift.WrapTException(_write_err283)
 	}
 	return true, err
 }
@@ -17211,7 +18117,7 @@ type taskServiceProcessorPlanRetry struct {
 }
 
 func (p *taskServiceProcessorPlanRetry) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err283 error
+	var _write_err285 error
 	args := TaskServicePlanRetryArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17261,21 +18167,21 @@ func (p *taskServiceProcessorPlanRetry) Process(ctx context.Context, seqId int32
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc284 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing planRetry: "+err2.Error())
+			_exc286 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing planRetry: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "planRetry", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err283 = thrift.WrapTException(err2)
+				_write_err285 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc284.Write(ctx, oprot); _write_err283 == nil && err2 != nil {
-				_write_err283 = thrift.WrapTException(err2)
+			if err2 := _exc286.Write(ctx, oprot); _write_err285 == nil && err2 != nil {
+				_write_err285 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err283 == nil && err2 != nil {
-				_write_err283 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err285 == nil && err2 != nil {
+				_write_err285 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err283 == nil && err2 != nil {
-				_write_err283 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err285 == nil && err2 != nil {
+				_write_err285 = thrift.WrapTException(err2)
 			}
-			if _write_err283 != nil {
-				return false, thrift.WrapTException(_write_err283)
+			if _write_err285 != nil {
+				return false, thrift.WrapTException(_write_err285)
 			}
 			return true, err
 		}
@@ -17284,19 +18190,19 @@ func (p *taskServiceProcessorPlanRetry) Process(ctx context.Context, seqId int32
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "planRetry", thrift.REPLY, seqId); err2 != nil {
-		_write_err283 = thrift.WrapTException(err2)
+		_write_err285 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err283 == nil && err2 != nil {
-		_write_err283 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err285 == nil && err2 != nil {
+		_write_err285 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err283 == nil && err2 != nil {
-		_write_err283 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err285 == nil && err2 != nil {
+		_write_err285 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err283 == nil && err2 != nil {
-		_write_err283 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err285 == nil && err2 != nil {
+		_write_err285 = thrift.WrapTException(err2)
 	}
-	if _write_err283 != nil {
-		return false, thrift.WrapTException(_write_err283)
+	if _write_err285 != nil {
+		return false, thrift.WrapTException(_write_err285)
 	}
 	return true, err
 }
@@ -17306,7 +18212,7 @@ type taskServiceProcessorRetryTask struct {
 }
 
 func (p *taskServiceProcessorRetryTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err285 error
+	var _write_err287 error
 	args := TaskServiceRetryTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17356,21 +18262,21 @@ func (p *taskServiceProcessorRetryTask) Process(ctx context.Context, seqId int32
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc286 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing retryTask: "+err2.Error())
+			_exc288 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing retryTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "retryTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err285 = thrift.WrapTException(err2)
+				_write_err287 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc286.Write(ctx, oprot); _write_err285 == nil && err2 != nil {
-				_write_err285 = thrift.WrapTException(err2)
+			if err2 := _exc288.Write(ctx, oprot); _write_err287 == nil && err2 != nil {
+				_write_err287 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err285 == nil && err2 != nil {
-				_write_err285 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err287 == nil && err2 != nil {
+				_write_err287 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err285 == nil && err2 != nil {
-				_write_err285 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err287 == nil && err2 != nil {
+				_write_err287 = thrift.WrapTException(err2)
 			}
-			if _write_err285 != nil {
-				return false, thrift.WrapTException(_write_err285)
+			if _write_err287 != nil {
+				return false, thrift.WrapTException(_write_err287)
 			}
 			return true, err
 		}
@@ -17379,19 +18285,19 @@ func (p *taskServiceProcessorRetryTask) Process(ctx context.Context, seqId int32
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "retryTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err285 = thrift.WrapTException(err2)
+		_write_err287 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err285 == nil && err2 != nil {
-		_write_err285 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err287 == nil && err2 != nil {
+		_write_err287 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err285 == nil && err2 != nil {
-		_write_err285 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err287 == nil && err2 != nil {
+		_write_err287 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err285 == nil && err2 != nil {
-		_write_err285 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err287 == nil && err2 != nil {
+		_write_err287 = thrift.WrapTException(err2)
 	}
-	if _write_err285 != nil {
-		return false, thrift.WrapTException(_write_err285)
+	if _write_err287 != nil {
+		return false, thrift.WrapTException(_write_err287)
 	}
 	return true, err
 }
@@ -17401,7 +18307,7 @@ type taskServiceProcessorDeleteTask struct {
 }
 
 func (p *taskServiceProcessorDeleteTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err287 error
+	var _write_err289 error
 	args := TaskServiceDeleteTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17451,40 +18357,40 @@ func (p *taskServiceProcessorDeleteTask) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc288 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing deleteTask: "+err2.Error())
+			_exc290 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing deleteTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "deleteTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err287 = thrift.WrapTException(err2)
+				_write_err289 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc288.Write(ctx, oprot); _write_err287 == nil && err2 != nil {
-				_write_err287 = thrift.WrapTException(err2)
+			if err2 := _exc290.Write(ctx, oprot); _write_err289 == nil && err2 != nil {
+				_write_err289 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err287 == nil && err2 != nil {
-				_write_err287 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err289 == nil && err2 != nil {
+				_write_err289 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err287 == nil && err2 != nil {
-				_write_err287 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err289 == nil && err2 != nil {
+				_write_err289 = thrift.WrapTException(err2)
 			}
-			if _write_err287 != nil {
-				return false, thrift.WrapTException(_write_err287)
+			if _write_err289 != nil {
+				return false, thrift.WrapTException(_write_err289)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "deleteTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err287 = thrift.WrapTException(err2)
+		_write_err289 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err287 == nil && err2 != nil {
-		_write_err287 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err289 == nil && err2 != nil {
+		_write_err289 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err287 == nil && err2 != nil {
-		_write_err287 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err289 == nil && err2 != nil {
+		_write_err289 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err287 == nil && err2 != nil {
-		_write_err287 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err289 == nil && err2 != nil {
+		_write_err289 = thrift.WrapTException(err2)
 	}
-	if _write_err287 != nil {
-		return false, thrift.WrapTException(_write_err287)
+	if _write_err289 != nil {
+		return false, thrift.WrapTException(_write_err289)
 	}
 	return true, err
 }
@@ -17494,7 +18400,7 @@ type taskServiceProcessorWatch struct {
 }
 
 func (p *taskServiceProcessorWatch) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err289 error
+	var _write_err291 error
 	args := TaskServiceWatchArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17544,21 +18450,21 @@ func (p *taskServiceProcessorWatch) Process(ctx context.Context, seqId int32, ip
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc290 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing watch: "+err2.Error())
+			_exc292 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing watch: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "watch", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err289 = thrift.WrapTException(err2)
+				_write_err291 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc290.Write(ctx, oprot); _write_err289 == nil && err2 != nil {
-				_write_err289 = thrift.WrapTException(err2)
+			if err2 := _exc292.Write(ctx, oprot); _write_err291 == nil && err2 != nil {
+				_write_err291 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err289 == nil && err2 != nil {
-				_write_err289 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err291 == nil && err2 != nil {
+				_write_err291 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err289 == nil && err2 != nil {
-				_write_err289 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err291 == nil && err2 != nil {
+				_write_err291 = thrift.WrapTException(err2)
 			}
-			if _write_err289 != nil {
-				return false, thrift.WrapTException(_write_err289)
+			if _write_err291 != nil {
+				return false, thrift.WrapTException(_write_err291)
 			}
 			return true, err
 		}
@@ -17567,19 +18473,19 @@ func (p *taskServiceProcessorWatch) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "watch", thrift.REPLY, seqId); err2 != nil {
-		_write_err289 = thrift.WrapTException(err2)
+		_write_err291 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err289 == nil && err2 != nil {
-		_write_err289 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err291 == nil && err2 != nil {
+		_write_err291 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err289 == nil && err2 != nil {
-		_write_err289 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err291 == nil && err2 != nil {
+		_write_err291 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err289 == nil && err2 != nil {
-		_write_err289 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err291 == nil && err2 != nil {
+		_write_err291 = thrift.WrapTException(err2)
 	}
-	if _write_err289 != nil {
-		return false, thrift.WrapTException(_write_err289)
+	if _write_err291 != nil {
+		return false, thrift.WrapTException(_write_err291)
 	}
 	return true, err
 }
@@ -17589,7 +18495,7 @@ type taskServiceProcessorReadLog struct {
 }
 
 func (p *taskServiceProcessorReadLog) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err291 error
+	var _write_err293 error
 	args := TaskServiceReadLogArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17639,21 +18545,21 @@ func (p *taskServiceProcessorReadLog) Process(ctx context.Context, seqId int32, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc292 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing readLog: "+err2.Error())
+			_exc294 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing readLog: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "readLog", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err291 = thrift.WrapTException(err2)
+				_write_err293 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc292.Write(ctx, oprot); _write_err291 == nil && err2 != nil {
-				_write_err291 = thrift.WrapTException(err2)
+			if err2 := _exc294.Write(ctx, oprot); _write_err293 == nil && err2 != nil {
+				_write_err293 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err291 == nil && err2 != nil {
-				_write_err291 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err293 == nil && err2 != nil {
+				_write_err293 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err291 == nil && err2 != nil {
-				_write_err291 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err293 == nil && err2 != nil {
+				_write_err293 = thrift.WrapTException(err2)
 			}
-			if _write_err291 != nil {
-				return false, thrift.WrapTException(_write_err291)
+			if _write_err293 != nil {
+				return false, thrift.WrapTException(_write_err293)
 			}
 			return true, err
 		}
@@ -17662,19 +18568,19 @@ func (p *taskServiceProcessorReadLog) Process(ctx context.Context, seqId int32, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "readLog", thrift.REPLY, seqId); err2 != nil {
-		_write_err291 = thrift.WrapTException(err2)
+		_write_err293 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err291 == nil && err2 != nil {
-		_write_err291 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err293 == nil && err2 != nil {
+		_write_err293 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err291 == nil && err2 != nil {
-		_write_err291 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err293 == nil && err2 != nil {
+		_write_err293 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err291 == nil && err2 != nil {
-		_write_err291 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err293 == nil && err2 != nil {
+		_write_err293 = thrift.WrapTException(err2)
 	}
-	if _write_err291 != nil {
-		return false, thrift.WrapTException(_write_err291)
+	if _write_err293 != nil {
+		return false, thrift.WrapTException(_write_err293)
 	}
 	return true, err
 }
@@ -17684,7 +18590,7 @@ type taskServiceProcessorGetResult_ struct {
 }
 
 func (p *taskServiceProcessorGetResult_) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err293 error
+	var _write_err295 error
 	args := TaskServiceGetResultArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17734,21 +18640,21 @@ func (p *taskServiceProcessorGetResult_) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc294 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getResult: "+err2.Error())
+			_exc296 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getResult: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "getResult", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err293 = thrift.WrapTException(err2)
+				_write_err295 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc294.Write(ctx, oprot); _write_err293 == nil && err2 != nil {
-				_write_err293 = thrift.WrapTException(err2)
+			if err2 := _exc296.Write(ctx, oprot); _write_err295 == nil && err2 != nil {
+				_write_err295 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err293 == nil && err2 != nil {
-				_write_err293 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err295 == nil && err2 != nil {
+				_write_err295 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err293 == nil && err2 != nil {
-				_write_err293 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err295 == nil && err2 != nil {
+				_write_err295 = thrift.WrapTException(err2)
 			}
-			if _write_err293 != nil {
-				return false, thrift.WrapTException(_write_err293)
+			if _write_err295 != nil {
+				return false, thrift.WrapTException(_write_err295)
 			}
 			return true, err
 		}
@@ -17757,19 +18663,19 @@ func (p *taskServiceProcessorGetResult_) Process(ctx context.Context, seqId int3
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getResult", thrift.REPLY, seqId); err2 != nil {
-		_write_err293 = thrift.WrapTException(err2)
+		_write_err295 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err293 == nil && err2 != nil {
-		_write_err293 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err295 == nil && err2 != nil {
+		_write_err295 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err293 == nil && err2 != nil {
-		_write_err293 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err295 == nil && err2 != nil {
+		_write_err295 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err293 == nil && err2 != nil {
-		_write_err293 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err295 == nil && err2 != nil {
+		_write_err295 = thrift.WrapTException(err2)
 	}
-	if _write_err293 != nil {
-		return false, thrift.WrapTException(_write_err293)
+	if _write_err295 != nil {
+		return false, thrift.WrapTException(_write_err295)
 	}
 	return true, err
 }
@@ -17779,7 +18685,7 @@ type taskServiceProcessorPreviewResult_ struct {
 }
 
 func (p *taskServiceProcessorPreviewResult_) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err295 error
+	var _write_err297 error
 	args := TaskServicePreviewResultArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17829,21 +18735,21 @@ func (p *taskServiceProcessorPreviewResult_) Process(ctx context.Context, seqId 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc296 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing previewResult: "+err2.Error())
+			_exc298 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing previewResult: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "previewResult", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err295 = thrift.WrapTException(err2)
+				_write_err297 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc296.Write(ctx, oprot); _write_err295 == nil && err2 != nil {
-				_write_err295 = thrift.WrapTException(err2)
+			if err2 := _exc298.Write(ctx, oprot); _write_err297 == nil && err2 != nil {
+				_write_err297 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err295 == nil && err2 != nil {
-				_write_err295 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err297 == nil && err2 != nil {
+				_write_err297 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err295 == nil && err2 != nil {
-				_write_err295 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err297 == nil && err2 != nil {
+				_write_err297 = thrift.WrapTException(err2)
 			}
-			if _write_err295 != nil {
-				return false, thrift.WrapTException(_write_err295)
+			if _write_err297 != nil {
+				return false, thrift.WrapTException(_write_err297)
 			}
 			return true, err
 		}
@@ -17852,19 +18758,19 @@ func (p *taskServiceProcessorPreviewResult_) Process(ctx context.Context, seqId 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "previewResult", thrift.REPLY, seqId); err2 != nil {
-		_write_err295 = thrift.WrapTException(err2)
+		_write_err297 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err295 == nil && err2 != nil {
-		_write_err295 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err297 == nil && err2 != nil {
+		_write_err297 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err295 == nil && err2 != nil {
-		_write_err295 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err297 == nil && err2 != nil {
+		_write_err297 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err295 == nil && err2 != nil {
-		_write_err295 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err297 == nil && err2 != nil {
+		_write_err297 = thrift.WrapTException(err2)
 	}
-	if _write_err295 != nil {
-		return false, thrift.WrapTException(_write_err295)
+	if _write_err297 != nil {
+		return false, thrift.WrapTException(_write_err297)
 	}
 	return true, err
 }
@@ -17874,7 +18780,7 @@ type taskServiceProcessorGetMasterInfo struct {
 }
 
 func (p *taskServiceProcessorGetMasterInfo) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err297 error
+	var _write_err299 error
 	args := TaskServiceGetMasterInfoArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17924,21 +18830,21 @@ func (p *taskServiceProcessorGetMasterInfo) Process(ctx context.Context, seqId i
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc298 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getMasterInfo: "+err2.Error())
+			_exc300 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getMasterInfo: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "getMasterInfo", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err297 = thrift.WrapTException(err2)
+				_write_err299 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc298.Write(ctx, oprot); _write_err297 == nil && err2 != nil {
-				_write_err297 = thrift.WrapTException(err2)
+			if err2 := _exc300.Write(ctx, oprot); _write_err299 == nil && err2 != nil {
+				_write_err299 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err297 == nil && err2 != nil {
-				_write_err297 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err299 == nil && err2 != nil {
+				_write_err299 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err297 == nil && err2 != nil {
-				_write_err297 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err299 == nil && err2 != nil {
+				_write_err299 = thrift.WrapTException(err2)
 			}
-			if _write_err297 != nil {
-				return false, thrift.WrapTException(_write_err297)
+			if _write_err299 != nil {
+				return false, thrift.WrapTException(_write_err299)
 			}
 			return true, err
 		}
@@ -17947,19 +18853,19 @@ func (p *taskServiceProcessorGetMasterInfo) Process(ctx context.Context, seqId i
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getMasterInfo", thrift.REPLY, seqId); err2 != nil {
-		_write_err297 = thrift.WrapTException(err2)
+		_write_err299 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err297 == nil && err2 != nil {
-		_write_err297 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err299 == nil && err2 != nil {
+		_write_err299 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err297 == nil && err2 != nil {
-		_write_err297 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err299 == nil && err2 != nil {
+		_write_err299 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err297 == nil && err2 != nil {
-		_write_err297 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err299 == nil && err2 != nil {
+		_write_err299 = thrift.WrapTException(err2)
 	}
-	if _write_err297 != nil {
-		return false, thrift.WrapTException(_write_err297)
+	if _write_err299 != nil {
+		return false, thrift.WrapTException(_write_err299)
 	}
 	return true, err
 }
@@ -18287,26 +19193,26 @@ func (p *TaskServiceListAllTaskResult) ReadField0(ctx context.Context, iprot thr
 			return thrift.PrependError("error reading map begin: ", err)
 		}
 		tMap := make(map[string]string, size)
-		_elem299 := tMap
+		_elem301 := tMap
 		for i := 0; i < size; i++ {
-			var _key300 string
+			var _key302 string
 			if v, err := iprot.ReadString(ctx); err != nil {
 				return thrift.PrependError("error reading field 0: ", err)
 			} else {
-				_key300 = v
+				_key302 = v
 			}
-			var _val301 string
+			var _val303 string
 			if v, err := iprot.ReadString(ctx); err != nil {
 				return thrift.PrependError("error reading field 0: ", err)
 			} else {
-				_val301 = v
+				_val303 = v
 			}
-			_elem299[_key300] = _val301
+			_elem301[_key302] = _val303
 		}
 		if err := iprot.ReadMapEnd(ctx); err != nil {
 			return thrift.PrependError("error reading map end: ", err)
 		}
-		p.Success = append(p.Success, _elem299)
+		p.Success = append(p.Success, _elem301)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -18538,19 +19444,19 @@ func (p *TaskServiceGetTaskInfoResult) ReadField0(ctx context.Context, iprot thr
 	tMap := make(map[string]string, size)
 	p.Success = tMap
 	for i := 0; i < size; i++ {
-		var _key302 string
+		var _key304 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key302 = v
+			_key304 = v
 		}
-		var _val303 string
+		var _val305 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val303 = v
+			_val305 = v
 		}
-		p.Success[_key302] = _val303
+		p.Success[_key304] = _val305
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -18774,19 +19680,19 @@ func (p *TaskServiceGetStageInfoResult) ReadField0(ctx context.Context, iprot th
 	tMap := make(map[string]string, size)
 	p.Success = tMap
 	for i := 0; i < size; i++ {
-		var _key304 string
+		var _key306 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key304 = v
+			_key306 = v
 		}
-		var _val305 string
+		var _val307 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val305 = v
+			_val307 = v
 		}
-		p.Success[_key304] = _val305
+		p.Success[_key306] = _val307
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -19010,13 +19916,13 @@ func (p *TaskServiceGetStageIdOfTaskResult) ReadField0(ctx context.Context, ipro
 	tSlice := make([]string, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		var _elem306 string
+		var _elem308 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem306 = v
+			_elem308 = v
 		}
-		p.Success = append(p.Success, _elem306)
+		p.Success = append(p.Success, _elem308)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -23879,13 +24785,13 @@ func (p *TaskServicePlanRetryArgs) ReadField2(ctx context.Context, iprot thrift.
 	tSlice := make([]string, 0, size)
 	p.StageIds = tSlice
 	for i := 0; i < size; i++ {
-		var _elem307 string
+		var _elem309 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem307 = v
+			_elem309 = v
 		}
-		p.StageIds = append(p.StageIds, _elem307)
+		p.StageIds = append(p.StageIds, _elem309)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -24216,13 +25122,13 @@ func (p *TaskServiceRetryTaskArgs) ReadField2(ctx context.Context, iprot thrift.
 	tSlice := make([]string, 0, size)
 	p.StageIds = tSlice
 	for i := 0; i < size; i++ {
-		var _elem308 string
+		var _elem310 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem308 = v
+			_elem310 = v
 		}
-		p.StageIds = append(p.StageIds, _elem308)
+		p.StageIds = append(p.StageIds, _elem310)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
