@@ -48,6 +48,8 @@ type API interface {
 	// parameter named "outputPath" or the value of outputs.result. *NotReadyError unless the stage is COMPLETED.
 	ResultPath(ctx context.Context, stageID string) (*ResultRef, error)
 	Info(ctx context.Context) Info
+	// Stale reports whether the store has not confirmed for a while what the calls above say, and since when.
+	Stale() (since dag.Time, stale bool)
 }
 
 // Target names a task (Stage == "") or a stage (Task may be "").
@@ -176,6 +178,9 @@ type Info struct {
 	ActiveTasks  int
 	ActiveStages int
 	Executors    []string
+	// StaleSince is since when the store has not confirmed what is in memory, 0 if it does; StoreTrouble says why.
+	StaleSince   dag.Time
+	StoreTrouble string
 }
 
 // NotReadyError says what a stage whose result was asked for is waiting for.

@@ -17,7 +17,7 @@ const whole int32 = -1
 func (e *Engine) order(
 	ctx context.Context, target Target, event func(t *task, i int32, now dag.Time) (dag.Event, error), then func(*task, dag.Delta),
 ) error {
-	if err := e.ready(); err != nil {
+	if err := e.changeable(); err != nil {
 		return err
 	}
 	names, err := e.tasksOf(ctx, target)
@@ -176,7 +176,7 @@ type activeRun = task
 
 // Delete removes an ended task with its logs. With force one that has not ended is cancelled first, and its end awaited.
 func (e *Engine) Delete(ctx context.Context, name string, force bool, who string) error {
-	if err := e.ready(); err != nil {
+	if err := e.changeable(); err != nil {
 		return err
 	}
 	t, err := e.header2task(ctx, name)

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -28,18 +27,19 @@ func (e *Engine) save(changes []store.Change) []error {
 	return errs
 }
 
-// commit repeats the very same batch while the store is unavailable.
+// commit repeats the very same batch while the store is unavailable, or says that it has lost something, which somebody has to
+// put back.
 func (e *Engine) commit(changes []store.Change) error {
-	repeated := false
 	if err := e.lostLead(); err != nil {
 		return err
 	}
-	until := e.cfg.Now().Add(e.cfg.CommitPatience)
+	repeated := false
 	defer func() {
 		if repeated {
-			e.repeating.Add(-1)
+			e.away.over()
 		}
 	}()
+	until := e.cfg.Now().Add(e.cfg.CommitPatience)
 	for n := 1; ; n++ {
 		err := e.cfg.Store.Commit(e.inner, e.epoch.Load(), changes)
 		if err == nil {
@@ -52,37 +52,28 @@ func (e *Engine) commit(changes []store.Change) error {
 			e.fence(err)
 			return err
 		}
-		if !errors.Is(err, store.ErrUnavailable) || e.cfg.Now().After(until) {
+		again := errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrRolledBack)
+		if !again || e.cfg.CommitPatience > 0 && e.cfg.Now().After(until) {
 			return fmt.Errorf("cannot commit: %w", err)
 		}
-		if !repeated {
-			repeated = true
-			e.repeating.Add(1)
-		}
-		e.log.Warn("store is unavailable; the commit is repeated", "try", n, "error", err)
-		if !pause(e.inner, e.backoff(n)) {
-			return fmt.Errorf("cannot commit: %w", err)
+		e.away.failed(e.cfg.Now(), err, !repeated)
+		repeated = true
+		e.log.Warn("the store does not take a commit; it is repeated", "try", n, "error", err)
+		if !e.pause(e.backoff(n)) {
+			return fmt.Errorf("cannot commit: %w", errors.Join(err, e.lostLead()))
 		}
 	}
 }
 
-// writable refuses new work while commits are being repeated. What runs has to be kept, so its reports wait with patience;
-// whoever brings something new is better told at once.
-func (e *Engine) writable() error {
-	if e.repeating.Load() > 0 {
-		return fmt.Errorf("the state cannot be written at the moment (the master's log says why): %w", store.ErrUnavailable)
-	}
-	return nil
-}
-
-// pause waits, and reports whether the context was not done before.
-func pause(ctx context.Context, d time.Duration) bool {
+// pause waits before a commit is repeated, and reports whether it still should be.
+func (e *Engine) pause(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
 		return true
-	case <-ctx.Done():
-		return false
+	case <-e.lost:
+	case <-e.inner.Done():
 	}
+	return false
 }

@@ -60,7 +60,8 @@ type Config struct {
 	LaunchTries int
 	// Backoff is the delay before a failed launch, cancel or commit is repeated; it doubles up to BackoffCap.
 	Backoff, BackoffCap time.Duration
-	// CommitPatience is for how long a commit is repeated while the store is unavailable.
+	// CommitPatience is for how long a commit is repeated while the store is unavailable; negative is without end. After that
+	// the tasks that it is about are loaded again.
 	CommitPatience time.Duration
 	// Limits bound what plans may become; zero fields are dag.DefaultLimits.
 	Limits dag.Limits

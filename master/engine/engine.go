@@ -41,8 +41,8 @@ type Engine struct {
 	requests  requests
 	finished  finishedRuns
 	durations durations
-	broken    sync.Map     // errors of tasks that were left alone, by name
-	repeating atomic.Int32 // commits that the store did not take and that are being repeated
+	broken    sync.Map // errors of tasks that were left alone, by name
+	away      away
 	expiry    atomic.Int64 // when the janitor has to look again, in milliseconds; 0 is never
 
 	mu      sync.Mutex
@@ -241,7 +241,11 @@ func (e *Engine) groupOf(it *item) groupKey {
 // Info describes the engine.
 func (e *Engine) Info(context.Context) Info {
 	tasks, stages := e.active.size()
-	return Info{Epoch: e.epoch.Load(), ActiveTasks: tasks, ActiveStages: stages, Executors: e.cfg.executorNames()}
+	i := Info{Epoch: e.epoch.Load(), ActiveTasks: tasks, ActiveStages: stages, Executors: e.cfg.executorNames()}
+	if since, trouble := e.away.stale(e.cfg.Now()); !since.IsZero() {
+		i.StaleSince, i.StoreTrouble = millis(since), trouble
+	}
+	return i
 }
 
 // sink takes what executors see. It waits while the shard has too much to do.

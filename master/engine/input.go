@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/executors"
@@ -34,13 +35,22 @@ func (q *quiet) absent() (bool, error)                            { return false
 func (q *quiet) again() bool                                      { return true }
 func (q *quiet) done(*task, dag.Delta, error)                     {}
 
+// errAbandoned is the answer that nobody waits for.
+var errAbandoned = errors.New("nobody waits for this any more")
+
 // errNotActive tells readers to look into the store.
 var errNotActive = errors.New("task is not active")
 
-// call is how somebody waits for the answer to an input.
-type call struct{ ch chan error }
+// call is how somebody waits for the answer to an input, or has left since.
+type call struct {
+	ch   chan error
+	left *atomic.Bool
+}
 
-func newCall() call { return call{ch: make(chan error, 1)} }
+func newCall() call { return call{make(chan error, 1), new(atomic.Bool)} }
+
+// abandoned reports whether nobody waits any more. What a person asked for and was told to ask again is then not done.
+func (c call) abandoned() bool { return c.left != nil && c.left.Load() }
 
 func (c call) answer(err error) {
 	if c.ch != nil {
@@ -58,9 +68,14 @@ type command struct {
 	then func(t *task, d dag.Delta)
 }
 
-func (c *command) event(_ *shard, t *task, now dag.Time) (dag.Event, error) { return c.make(t, now) }
-func (c *command) absent() (bool, error)                                    { return true, nil }
-func (c *command) again() bool                                              { return false }
+func (c *command) event(_ *shard, t *task, now dag.Time) (dag.Event, error) {
+	if c.abandoned() {
+		return nil, errAbandoned
+	}
+	return c.make(t, now)
+}
+func (c *command) absent() (bool, error) { return true, nil }
+func (c *command) again() bool           { return false }
 func (c *command) done(t *task, d dag.Delta, err error) {
 	if err == nil && c.then != nil {
 		c.then(t, d)
@@ -160,6 +175,11 @@ func (c *canceled) event(s *shard, t *task, now dag.Time) (dag.Event, error) {
 	s.cancelAnswered(t, c, now)
 	return nil, nil
 }
+
+// stray is a task that the store has, and that nobody runs. Where it is not active by now, it is loaded.
+type stray struct{ quiet }
+
+func (x *stray) absent() (bool, error) { return true, nil }
 
 // newcomer is a run that was made by a submission.
 type newcomer struct {

@@ -20,18 +20,21 @@ func (e *Engine) expiring(at dag.Time) {
 }
 
 // expiryMargin is how long a task is kept beyond its time, so that a retry that was accepted in the last moment is
-// committed before anybody deletes the task.
+// committed before anybody deletes the task. (While commits are being repeated nothing is deleted at all.)
 func (e *Engine) expiryMargin() dag.Duration {
-	return dag.Duration((e.cfg.CommitPatience + e.cfg.BackoffCap).Milliseconds())
+	return dag.Duration((max(0, e.cfg.CommitPatience) + e.cfg.BackoffCap).Milliseconds())
 }
 
-// janitor deletes ended tasks whose time has come.
+// janitor deletes ended tasks whose time has come, and looks for unfinished ones that nobody runs.
 func (e *Engine) janitor(ctx context.Context) {
 	e.expiring(1) // look once, after the start
 	tick := time.NewTicker(e.cfg.JanitorPeriod)
 	defer tick.Stop()
 	for {
 		due := e.now() - dag.Time(e.expiryMargin())
+		if _, stale := e.Stale(); stale {
+			due = 0 // nothing can be deleted now, and what is due may just be being retried
+		}
 		if at := e.expiry.Load(); at != 0 && dag.Time(at) <= due {
 			e.expiry.Store(0)
 			if err := e.sweep(ctx, due); err != nil {
@@ -47,6 +50,25 @@ func (e *Engine) janitor(ctx context.Context) {
 			return
 		case <-e.lost:
 			return
+		}
+		if _, stale := e.Stale(); !stale {
+			e.takeOver(ctx)
+		}
+	}
+}
+
+// takeOver makes unfinished tasks active that are not: a submission whose commit was given up and took effect all the same.
+func (e *Engine) takeOver(ctx context.Context) {
+	names, err := e.unfinished(ctx)
+	if err != nil {
+		if ctx.Err() == nil && e.lostLead() == nil {
+			e.log.Warn("cannot look for tasks that nobody runs", "error", err)
+		}
+		return
+	}
+	for _, name := range names {
+		if e.active.get(name) == nil {
+			e.shardOf(name).post(&stray{quiet{name}})
 		}
 	}
 }

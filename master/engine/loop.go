@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/clic-orchestrator/clic/dag"
+	"github.com/clic-orchestrator/clic/master/store"
 )
 
 // maxInputs bounds what a shard takes into one batch, and what waits for it: beyond that callers wait in line.
@@ -41,9 +42,39 @@ func (s *shard) cycle(in []input) {
 	b := s.step(s.e.now(), in)
 	var errs []error
 	if len(b.changes) > 0 {
-		errs = s.e.save(b.changes)
+		errs = s.save(b.changes)
 	}
 	s.e.perform(s, s.finish(s.e.now(), b, errs))
+}
+
+// patience is how long a commit may take before those who only want to look do not wait for it any longer.
+const patience = 500 * time.Millisecond
+
+// save waits for a commit. Where the store stays away, queries are answered meanwhile, from runs that are ahead of what is
+// saved: Stale says so. All else waits its turn.
+func (s *shard) save(changes []store.Change) (errs []error) {
+	saved := make(chan []error, 1)
+	go func() { saved <- s.e.save(changes) }()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	var incoming chan input
+	for {
+		select {
+		case errs := <-saved:
+			return errs
+		case <-late.C:
+			incoming = s.incoming
+		case x := <-incoming:
+			if q, ok := x.(*query); ok {
+				s.ask(q)
+				continue
+			}
+			s.backlog = append(s.backlog, x)
+			if len(s.backlog) >= maxInputs {
+				incoming = nil
+			}
+		}
+	}
 }
 
 // collect takes what waits for the shard.
@@ -144,6 +175,9 @@ func (s *shard) await(ctx context.Context, x input, c call) error {
 	case err := <-c.ch:
 		return err
 	case <-ctx.Done():
+		if c.left != nil {
+			c.left.Store(true)
+		}
 		return ctx.Err()
 	case <-s.exited:
 	}
@@ -163,7 +197,10 @@ func (e *Engine) perform(s *shard, fx effects) {
 	for i := range fx.launches {
 		l := fx.launches[i]
 		e.workers[l.executor].launch(func(ctx context.Context) {
-			err := e.cfg.Executors[l.executor].Launch(ctx, l.attempt)
+			err := e.trusted()
+			if err == nil {
+				err = e.cfg.Executors[l.executor].Launch(ctx, l.attempt)
+			}
 			e.count.launches.Add(1)
 			if err != nil {
 				e.count.launchFailures.Add(1)
@@ -173,7 +210,10 @@ func (e *Engine) perform(s *shard, fx effects) {
 	}
 	for _, c := range fx.cancels {
 		e.workers[c.executor].cancel(func(ctx context.Context) {
-			err := e.cfg.Executors[c.executor].Cancel(ctx, c.id, c.grace)
+			err := e.trusted()
+			if err == nil {
+				err = e.cfg.Executors[c.executor].Cancel(ctx, c.id, c.grace)
+			}
 			e.count.cancels.Add(1)
 			s.post(&canceled{quiet: c.order, node: c.node, attempt: c.number, err: err})
 		})

@@ -79,7 +79,13 @@ func (e *Engine) Tasks(ctx context.Context, q store.Query) (*TaskPage, error) {
 	if err := e.ready(); err != nil {
 		return nil, err
 	}
+	if _, stale := e.Stale(); stale {
+		return e.listFromMemory(ctx, q)
+	}
 	page, err := e.cfg.Store.List(ctx, q)
+	if errors.Is(err, store.ErrUnavailable) && q.Cursor == "" {
+		return e.listFromMemory(ctx, q)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot list tasks: %w", err)
 	}

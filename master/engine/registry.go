@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/clic-orchestrator/clic/dag/plan"
@@ -74,6 +76,13 @@ func (r *registry) ofStage(stage string) (first *activeTask, others []*activeTas
 		}
 	}
 	return first, others
+}
+
+// all lists what is active, in no order.
+func (r *registry) all() []*activeTask {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Values(r.byName))
 }
 
 func (r *registry) size() (tasks, stages int) {

@@ -152,6 +152,10 @@ func (s *shard) ask(q *query) {
 func (s *shard) take(b *batch, x input) {
 	switch x := x.(type) {
 	case *newcomer:
+		if x.abandoned() {
+			x.done(nil, dag.Delta{}, errAbandoned)
+			return
+		}
 		if s.tasks[x.task] != nil || s.loading[x.task] != nil {
 			x.done(nil, dag.Delta{}, fmt.Errorf("task %q: %w", x.task, store.ErrExists))
 			return

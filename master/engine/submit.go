@@ -102,6 +102,9 @@ func (e *Engine) submittedBefore(ctx context.Context, request string) (*Submitte
 	if err != nil {
 		return nil, err
 	}
+	if !t.Status.Terminal() && e.active.get(name) == nil {
+		e.shardOf(name).post(&stray{quiet{name}})
+	}
 	return &Submitted{Task: name, Stages: int(t.Stages)}, nil
 }
 
