@@ -171,8 +171,9 @@ func TestRestartAdoptsAndLearnsWhatEnded(t *testing.T) {
 	inBubble(t, w, nil, func(r *rig) {
 		task := r.submit(graph("a", "b", "c: a b"))
 		r.settle()
+		a := r.id(task, "a")
 		r.stop()
-		w.finish(w.began()[0], 0)
+		w.finish(a, 0)
 		r.start()
 		r.expect(task, "a=COMPLETED b=RUNNING c=WAITING")
 		w.finish(r.id(task, "b"), 0)
