@@ -8,6 +8,7 @@ GO ?= go
 # Where `make install` puts the binaries: for everybody if root does it, else for the one who does.
 PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
 ROUNDS ?= 50
+SEEDS ?= 10000
 
 # The version that the binaries tell: the nearest tag and what came after it. Stamped here, so Go's own stamping is off: it fails
 # where the checkout belongs to another user.
@@ -51,7 +52,7 @@ test: setup
 	FUZZTIME=$${FUZZTIME:-10s} FUZZ_NOT='$(MAIN_FUZZ)' scripts/fuzz.sh
 
 # What strangers send: plans, expressions, Thrift frames, configuration.
-MAIN_FUZZ := ^(dag/plan FuzzParse|dag/plan/expr FuzzExpr|master/rpc FuzzServer|master FuzzConfig)$$
+MAIN_FUZZ := ^(dag/plan FuzzParse|dag/plan/expr FuzzExpr|master/rpc FuzzServer|master/rpc FuzzRelay|master FuzzConfig)$$
 
 .PHONY: setup
 setup: ## Install the Debian packages that are missing here (nothing if all are there)
@@ -64,6 +65,10 @@ verify: ## Formatting, generated files, layers, licences, modules, scripts, gola
 .PHONY: fuzz
 fuzz: ## Every fuzz target for a minute each (FUZZTIME=10m for longer, FUZZ=REGEXP for some)
 	FUZZTIME=$${FUZZTIME:-60s} scripts/fuzz.sh
+
+.PHONY: sim
+sim: ## Masters, Redis, executors and clients in one simulated process, with faults at every boundary (SEEDS=10000)
+	$(GO) test ./master/sim -run 'TestSim$$' -count=1 -v -timeout 120m -seeds $(SEEDS)
 
 .PHONY: chaos
 chaos: ## Kill the master again and again under a big plan, and look for anything lost (ROUNDS=50)

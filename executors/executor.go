@@ -56,8 +56,9 @@ type Executor interface {
 	Cancel(ctx context.Context, attemptID string, grace time.Duration) error
 	// Recover is called once after Start with every attempt that may exist outside. Each is re-adopted (its state is
 	// reported) or reported as failed with dag.FailLost. Attempts of the executor's that are not in the list are orphans
-	// of tasks that are gone: they are stopped.
-	Recover(ctx context.Context, attempts []Attempt) error
+	// of tasks that are gone: they are stopped. epoch is that of the leader; an executor that has seen a higher one refuses
+	// with ErrStale, and one that has not refuses launches of lower ones from then on.
+	Recover(ctx context.Context, epoch uint64, attempts []Attempt) error
 	// Logs reads the attempt's output. ErrNoLogs if there is none.
 	Logs(ctx context.Context, attemptID string, o LogOptions) (io.ReadCloser, error)
 	// Forget drops what is kept of ended attempts (files, objects). Unknown ids are no error.

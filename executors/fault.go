@@ -75,8 +75,8 @@ func (f *faulty) Cancel(ctx context.Context, attemptID string, grace time.Durati
 	return f.do(OpCancel, attemptID, func() error { return f.next.Cancel(ctx, attemptID, grace) })
 }
 
-func (f *faulty) Recover(ctx context.Context, attempts []Attempt) error {
-	return f.do(OpRecover, "", func() error { return f.next.Recover(ctx, attempts) })
+func (f *faulty) Recover(ctx context.Context, epoch uint64, attempts []Attempt) error {
+	return f.do(OpRecover, "", func() error { return f.next.Recover(ctx, epoch, attempts) })
 }
 
 func (f *faulty) Logs(ctx context.Context, attemptID string, o LogOptions) (io.ReadCloser, error) {

@@ -74,7 +74,7 @@ func TestFaulty(t *testing.T) {
 		t.Errorf("Logs gave %v", err)
 	}
 	fail = nil
-	if err := errors.Join(e.Recover(t.Context(), nil), e.Cancel(t.Context(), "b", 0), e.Forget(t.Context(), []string{"a"})); err != nil {
+	if err := errors.Join(e.Recover(t.Context(), 1, nil), e.Cancel(t.Context(), "b", 0), e.Forget(t.Context(), []string{"a"})); err != nil {
 		t.Error(err)
 	}
 	want := []executors.Op{executors.OpLaunch, executors.OpLaunch, executors.OpLogs, executors.OpRecover, executors.OpCancel, executors.OpForget}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -36,8 +35,18 @@ type Config struct {
 	Advertise string
 	// DataDir holds the store and what the executors keep [data-dir].
 	DataDir string
-	// Store is where the state is kept [store]: "" or bolt:///DIRECTORY. "" is the data directory.
+	// Store is where the state is kept [store]: "" or bolt:///DIRECTORY, or redis://HOST:PORT/DATABASE, or rediss:// with TLS.
+	// "" is the data directory. Several masters can share a Redis: one leads, the others take over when it is gone.
 	Store string
+	// Redis is more about a store in Redis [redis].
+	Redis RedisConfig
+	// PeerAddress is the HOST:PORT where other masters of the same store reach this one [peer-address]. The default is where
+	// it listens.
+	PeerAddress string
+	// Lease is how long a leader that gives no sign of life is waited for [lease].
+	Lease time.Duration
+	// HTTP is the HOST:PORT of /healthz, /readyz, /status and /metrics [http]. "" serves none.
+	HTTP string
 	// Executors says which executor runs the stages of a platform [executors]; AnyPlatform stands for all others.
 	Executors map[string]string
 	// Slots bound what runs at once [slots]. The default bounds the local executor by the number of processors.
@@ -98,6 +107,9 @@ func (c Config) WithDefaults() Config {
 	if c.PlanLimits.Depth == 0 {
 		c.PlanLimits.Depth = dag.DefaultLimits.Depth
 	}
+	if c.Lease == 0 {
+		c.Lease = 2 * time.Second
+	}
 	if c.StopTimeout == 0 {
 		c.StopTimeout = 20 * time.Second
 	}
@@ -131,8 +143,19 @@ func (c Config) Validate() error {
 			bad("advertise: %w", err)
 		}
 	}
-	if _, err := c.storeDir(); err != nil {
+	if err := c.validateStore(); err != nil {
 		bad("store: %w", err)
+	}
+	if c.storeIsShared() && c.NoListen {
+		bad("store: a master that listens nowhere cannot share a store with others")
+	}
+	for what, address := range map[string]string{"peer-address": c.PeerAddress, "http": c.HTTP} {
+		if _, _, err := splitAddress(address); err != nil && address != "" {
+			bad("%s: %w", what, err)
+		}
+	}
+	if c.Lease < minLease {
+		bad("lease must be at least %v, but is %v", minLease, c.Lease)
 	}
 	for platform, name := range c.Executors {
 		if name != executorLocal {
@@ -172,7 +195,7 @@ func (c Config) Validate() error {
 func (c Config) numbers() map[string]int64 {
 	n := map[string]int64{
 		"slots.global": int64(c.Slots.Global), "slots.task": int64(c.Slots.Task),
-		"retain": int64(c.Retain), "stop-timeout": int64(c.StopTimeout),
+		"retain": int64(c.Retain), "stop-timeout": int64(c.StopTimeout), "redis.history": int64(c.Redis.History),
 		"limits.plan-nodes": int64(c.PlanLimits.Nodes), "limits.plan-depth": int64(c.PlanLimits.Depth),
 	}
 	for name, v := range c.Slots.Executor {
@@ -193,34 +216,6 @@ func (c Config) route(platform string) string {
 		return name
 	}
 	return c.Executors[AnyPlatform]
-}
-
-// storeDir is the directory of the store's file.
-func (c Config) storeDir() (string, error) {
-	if c.Store == "" {
-		return c.DataDir, nil
-	}
-	u, err := url.Parse(c.Store)
-	if err != nil {
-		return "", fmt.Errorf("cannot read the URL: %w", err)
-	}
-	switch u.Scheme {
-	case "bolt":
-		if u.Host != "" || !filepath.IsAbs(u.Path) || u.Path == "/" {
-			return "", fmt.Errorf("%q names no directory; write bolt:///DIRECTORY, with three slashes", c.Store)
-		}
-		return filepath.Clean(u.Path), nil
-	case "redis", "rediss":
-		// Without the URL, which may hold a password.
-		return "", errors.New("this version does not support Redis; leave it out to keep the state in the data directory")
-	}
-	return "", fmt.Errorf("unknown kind of store %q; write bolt:///DIRECTORY", u.Scheme)
-}
-
-// storeName is the store as people are told of it.
-func (c Config) storeName() string {
-	dir, _ := c.storeDir()
-	return (&url.URL{Scheme: "bolt", Path: dir}).String()
 }
 
 // callback is where stage programs are told to call back: Advertise, or where the master listens.

@@ -8,18 +8,18 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/clic-orchestrator/clic/executors"
-	"github.com/clic-orchestrator/clic/executors/local"
+	"github.com/clic-orchestrator/clic/master/console"
 	"github.com/clic-orchestrator/clic/master/engine"
 	"github.com/clic-orchestrator/clic/master/results"
 	"github.com/clic-orchestrator/clic/master/rpc"
 	"github.com/clic-orchestrator/clic/master/store"
 	"github.com/clic-orchestrator/clic/master/store/bolt"
+	"github.com/clic-orchestrator/clic/master/store/redis"
 )
 
 // Errors that callers branch on.
@@ -35,28 +35,45 @@ const maxPlanFile = 4 << 20
 
 // Master is a whole master. Make one with New, and then either Run or Close it.
 type Master struct {
-	cfg      Config
-	log      *slog.Logger
-	lock     *os.File
-	store    store.Store
-	engine   *engine.Engine
+	cfg  Config
+	log  *slog.Logger
+	lock *os.File
+	// store keeps the tasks; shared is the same store where several masters can use it, nil where it serves one only.
+	store  store.Store
+	shared store.Shared
+	remote *redis.Store
+	// member is this master as the others see it.
+	member   store.Member
+	started  time.Time
 	server   *rpc.Server
+	console  *console.Server
 	listener net.Listener
 	ready    chan struct{}
+	once     sync.Once
 
-	mu      sync.Mutex
-	started bool
-	closed  bool
+	// What every term needs.
+	tokenKey     []byte
+	reader       *results.Reader
+	zone         *time.Location
+	callbackHost string
+	callbackPort int
+
+	reign *reign
+	term  atomic.Pointer[term]
+
+	mu     sync.Mutex
+	ran    bool
+	closed bool
 }
 
-// New makes a master: it opens the data directory and the port, and does nothing else before Run. Zero fields of the
-// configuration get their defaults. Errors wrap ErrInUse where another master is in the way; the message says what to do.
+// New makes a master: it opens the data directory, the store and the port, and does nothing else before Run. Zero fields of
+// the configuration get their defaults. Errors wrap ErrInUse where another master is in the way; the message says what to do.
 func New(cfg Config) (*Master, error) {
 	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot use this configuration: %w", err)
 	}
-	m := &Master{cfg: cfg, log: cfg.Logger, ready: make(chan struct{})}
+	m := &Master{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), started: time.Now()}
 	for _, step := range []func() error{m.lockData, m.openStore, m.listen, m.build} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, m.Close())
@@ -65,20 +82,23 @@ func New(cfg Config) (*Master, error) {
 	return m, nil
 }
 
-// lockData makes sure that this is the only master of the data directory.
+// lockData makes sure that this is the only master of the data directory, or that all of them share a store.
 func (m *Master) lockData() error {
 	dir := m.cfg.DataDir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("cannot make the data directory: %w", err)
 	}
-	lock, err := lockSoon(filepath.Join(dir, lockName), dir)
+	lock, err := lockSoon(filepath.Join(dir, lockName), dir, m.cfg.storeIsShared())
 	if errors.Is(err, ErrInUse) {
 		who := "another clic-master"
 		if p, ok := readPresence(dir); ok {
 			who += " (" + p.String() + ")"
 		}
-		return fmt.Errorf("data directory %s is %w by %s: stop that one, use it as it is, or choose another directory with --data-dir",
-			dir, ErrInUse, who)
+		hint := "stop that one, use it as it is, or choose another directory with --data-dir"
+		if !m.cfg.storeIsShared() {
+			hint += " (several masters can share a directory only if they share a Redis: --store redis://HOST:PORT/0)"
+		}
+		return fmt.Errorf("data directory %s is %w by %s: %s", dir, ErrInUse, who, hint)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot lock the data directory: %w", err)
@@ -89,6 +109,14 @@ func (m *Master) lockData() error {
 
 // openStore opens the store.
 func (m *Master) openStore() error {
+	if m.cfg.storeIsShared() {
+		s, err := m.cfg.OpenRedis(context.Background())
+		if err != nil {
+			return err
+		}
+		m.store, m.shared, m.remote = s, s, s
+		return nil
+	}
 	dir, err := m.cfg.storeDir()
 	if err != nil {
 		return err
@@ -124,56 +152,48 @@ func (m *Master) listen() error {
 
 // build makes what runs and what serves.
 func (m *Master) build() error {
-	lc := m.cfg.Local
-	lc.DataDir, lc.Logger = m.cfg.DataDir, m.log
-	stages, err := local.New(lc)
-	if err != nil {
-		return fmt.Errorf("cannot make the local executor: %w", err)
-	}
-	key, err := tokenKey(m.cfg.DataDir)
-	if err != nil {
+	var err error
+	if m.callbackHost, m.callbackPort, err = m.cfg.callback(m.Addr()); err != nil {
 		return err
 	}
-	reader, err := results.New(results.Config{Roots: m.cfg.ResultDirs})
-	if err != nil {
+	if m.zone, err = m.cfg.location(); err != nil {
+		return err
+	}
+	if m.reader, err = results.New(results.Config{Roots: m.cfg.ResultDirs}); err != nil {
 		return fmt.Errorf("cannot make the reader of results: %w", err)
 	}
-	host, port, err := m.cfg.callback(m.Addr())
+	if m.member, err = m.self(); err != nil {
+		return err
+	}
+	if m.shared != nil {
+		m.tokenKey, err = m.shared.Secret(context.Background(), "token", tokenKeySize)
+	} else {
+		m.tokenKey, err = tokenKey(m.cfg.DataDir)
+	}
 	if err != nil {
 		return err
 	}
-	m.engine, err = engine.New(engine.Config{
-		Store:      m.store,
-		Executors:  map[string]executors.Executor{executorLocal: stages},
-		Route:      m.cfg.route,
-		MasterHost: host, MasterPort: port,
-		Slots:     m.cfg.Slots,
-		Limits:    m.cfg.PlanLimits,
-		Retain:    m.cfg.Retain,
-		Callbacks: m.cfg.Callbacks,
-		TokenKey:  key,
-		ReadFile:  files{"plan file", append(slices.Clone(m.cfg.PlanDirs), m.cfg.ResultDirs...), maxPlanFile}.read,
-		Log:       m.log,
-	})
+	if !m.cfg.NoListen {
+		if m.server, err = rpc.NewServer(m.cfg.Limits, m.log); err != nil {
+			return err
+		}
+	}
+	if m.cfg.HTTP != "" {
+		if m.console, err = m.newConsole(); err != nil {
+			return err
+		}
+	}
+	if m.shared != nil {
+		m.server.Describe(rpc.NewService(m.about()))
+		m.reign, err = newReign(m)
+		return err
+	}
+	t, err := m.newTerm()
 	if err != nil {
 		return err
 	}
-	if m.cfg.NoListen {
-		return nil
-	}
-	zone, err := m.cfg.location()
-	if err != nil {
-		return err
-	}
-	m.server, err = rpc.NewServer(rpc.NewService(rpc.Config{
-		Engine:   m.engine,
-		Results:  reader,
-		ReadPlan: files{"plan", m.cfg.PlanDirs, int64(m.cfg.Limits.MessageBytes)}.read,
-		Location: zone,
-		Version:  m.cfg.Version, Address: m.Addr().String(), Store: m.cfg.storeName(),
-		Started: time.Now(),
-	}), m.cfg.Limits, m.log)
-	return err
+	m.term.Store(t)
+	return nil
 }
 
 // Addr is where the master listens, nil if it does not.
@@ -184,66 +204,100 @@ func (m *Master) Addr() net.Addr {
 	return m.listener.Addr()
 }
 
-// API is the engine, for use in the same process. It takes calls once the master is Ready.
-func (m *Master) API() engine.API { return m.engine }
+// API is the engine, for use in the same process, of a master that has its store alone; else nil. It takes calls once the
+// master is Ready.
+func (m *Master) API() engine.API {
+	if t := m.term.Load(); t != nil && m.shared == nil {
+		return t.engine
+	}
+	return nil
+}
 
-// Ready is closed once the master serves.
+// Ready is closed once the master serves: by itself, or through the master that leads.
 func (m *Master) Ready() <-chan struct{} { return m.ready }
+
+func (m *Master) isReady() {
+	m.once.Do(func() {
+		close(m.ready)
+		for _, note := range m.cfg.Notes {
+			m.log.Warn(note)
+		}
+	})
+}
 
 // Run starts everything, serves until ctx is done, and stops everything in reverse order: calls that are under way are
 // answered for as long as Config.StopTimeout allows. Stages run on. It returns nil after a stop that was asked for, and an
-// error that wraps ErrReplaced when another master took over. Run may be called once.
+// error that wraps ErrReplaced when another master took over a store that serves one only. Run may be called once.
 func (m *Master) Run(ctx context.Context) (err error) {
 	m.mu.Lock()
-	if m.started || m.closed {
+	if m.ran || m.closed {
 		m.mu.Unlock()
 		return errors.New("cannot run a master twice")
 	}
-	m.started = true
+	m.ran = true
 	m.mu.Unlock()
 	defer func() { err = errors.Join(err, m.Close()) }()
 
-	if err := m.engine.Start(ctx); err != nil {
+	if m.console != nil {
+		m.console.Start()
+		defer func() { err = errors.Join(err, m.stopConsole()) }()
+	}
+	if m.shared != nil {
+		return m.runShared(ctx)
+	}
+	return m.runAlone(ctx)
+}
+
+// runShared runs a master of several.
+func (m *Master) runShared(ctx context.Context) error {
+	if err := m.server.Serve(m.listener); err != nil {
+		return err
+	}
+	err := m.reign.run(ctx)
+	return errors.Join(err, m.stopServer())
+}
+
+// runAlone runs a master that has its store alone.
+func (m *Master) runAlone(ctx context.Context) error {
+	t := m.term.Load()
+	if err := t.engine.Start(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil // stopped before it was up
 		}
 		return fmt.Errorf("cannot start: %w", err)
 	}
+	stop := func() error { return errors.Join(m.stopServer(), t.stop(m.cfg.StopTimeout)) }
 	if m.server != nil {
+		m.server.Lead(t.service)
 		if err := m.server.Serve(m.listener); err != nil {
-			return errors.Join(err, m.stop())
+			return errors.Join(err, stop())
 		}
 	}
 	if err := m.announce(m.cfg.DataDir); err != nil {
-		return errors.Join(err, m.stop())
+		return errors.Join(err, stop())
 	}
 	defer withdraw(m.cfg.DataDir)
-	close(m.ready)
-	for _, note := range m.cfg.Notes {
-		m.log.Warn(note)
-	}
+	m.isReady()
 
 	select {
 	case <-ctx.Done():
 		m.log.Info("stopping", "timeout", m.cfg.StopTimeout)
-		return m.stop()
-	case <-m.engine.Lost():
-		return errors.Join(ErrReplaced, m.stop())
+		return stop()
+	case <-t.engine.Lost():
+		return errors.Join(ErrReplaced, stop())
 	}
 }
 
-// stop ends what Run has started, in reverse order.
-func (m *Master) stop() error {
+// stopServer answers what is under way, and serves nobody any more.
+func (m *Master) stopServer() error {
+	if m.server == nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), m.cfg.StopTimeout)
 	defer cancel()
-	if m.server != nil {
-		if err := m.server.Stop(ctx); err != nil {
-			// Clients were cut off, which they have to live with; nothing is lost.
-			m.log.Warn("calls were cut off", "error", err)
-		}
-	}
-	if err := m.engine.Stop(ctx); err != nil {
-		return fmt.Errorf("cannot stop in order: %w", err)
+	if err := m.server.Stop(ctx); err != nil {
+		// Clients were cut off, which they have to live with; nothing is lost.
+		m.log.Warn("calls were cut off", "error", err)
 	}
 	return nil
 }

@@ -67,13 +67,18 @@ func readPresence(dir string) (p presence, ok bool) {
 // lockName is the file that is locked for as long as a master uses the directory.
 const lockName = "master.lock"
 
-// lockFile takes a lock that ends with the process, or when the file is closed. ErrInUse if another process has it.
-func lockFile(name string) (*os.File, error) {
+// lockFile takes a lock that ends with the process, or when the file is closed: for itself, or together with others that
+// share it. ErrInUse if another process is in the way.
+func lockFile(name string, share bool) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	how := syscall.LOCK_EX
+	if share {
+		how = syscall.LOCK_SH
+	}
+	err = syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
 	if err == nil {
 		return f, nil
 	}
@@ -91,11 +96,11 @@ const (
 )
 
 // lockSoon is lockFile, but waits for a holder that is on its way out.
-func lockSoon(name, dir string) (*os.File, error) {
+func lockSoon(name, dir string, share bool) (*os.File, error) {
 	tick := time.NewTicker(lockInterval)
 	defer tick.Stop()
 	for end := time.Now().Add(lockPatience); ; <-tick.C {
-		lock, err := lockFile(name)
+		lock, err := lockFile(name, share)
 		if !errors.Is(err, ErrInUse) || time.Now().After(end) {
 			return lock, err
 		}
@@ -124,18 +129,20 @@ func leaving(pid int) bool {
 // keyFile holds the secret by which tokens of attempts are made and checked, over restarts.
 const keyFile = "token.key"
 
+// tokenKeySize is the secret's length in bytes.
+const tokenKeySize = 32
+
 // tokenKey reads the secret, or makes it.
 func tokenKey(dir string) ([]byte, error) {
-	const size = 32
 	file := filepath.Join(dir, keyFile)
 	key, err := os.ReadFile(file)
-	if err == nil && len(key) == size {
+	if err == nil && len(key) == tokenKeySize {
 		return key, nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot read the token key: %w", err)
 	}
-	key = make([]byte, size)
+	key = make([]byte, tokenKeySize)
 	rand.Read(key) // never fails: see crypto/rand
 	if err := replaceFile(file, key); err != nil {
 		return nil, fmt.Errorf("cannot write the token key: %w", err)

@@ -38,11 +38,11 @@ func TestLeaving(t *testing.T) {
 func TestLockOfALeavingMaster(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, lockName)
-	holder, err := lockFile(name)
+	holder, err := lockFile(name, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lockSoon(name, dir); err == nil {
+	if _, err := lockSoon(name, dir, false); err == nil {
 		t.Fatal("locked twice")
 	}
 	gone := exec.CommandContext(t.Context(), "true")
@@ -54,7 +54,7 @@ func TestLockOfALeavingMaster(t *testing.T) {
 	}
 	got := make(chan error, 1)
 	go func() {
-		f, err := lockSoon(name, dir)
+		f, err := lockSoon(name, dir, false)
 		if err == nil {
 			err = f.Close()
 		}

@@ -14,6 +14,9 @@ import (
 type oldSettings struct {
 	host string
 	port int
+	// redisHost and redisPort are where the old master kept its state.
+	redisHost string
+	redisPort int
 	// unused are settings that this version reads and does not use.
 	unused []string
 }
@@ -30,7 +33,6 @@ func oldKeys() map[string]setting {
 			return nil
 		}}
 	}
-	const noRedis = "this version keeps its state in the data directory, not in Redis"
 	const noKube = "this version runs stages on this machine, not on Kubernetes"
 	return map[string]setting{
 		"clic-master-ip":   {set: func(l *loader, v value) error { return text(&l.old.host)(l, v) }},
@@ -45,11 +47,11 @@ func oldKeys() map[string]setting {
 		}},
 		"default-namespace-name": unused(noKube),
 		"kube-config-path":       unused(noKube),
-		"redis-url":              unused(noRedis),
-		"redis-port":             unused(noRedis),
-		"redis-password":         unused(noRedis),
-		"task-key-prefix":        unused(noRedis),
-		"stage-key-prefix":       unused(noRedis),
+		"redis-url":              {set: func(l *loader, v value) error { return text(&l.old.redisHost)(l, v) }},
+		"redis-port":             {set: func(l *loader, v value) error { return number(&l.old.redisPort)(l, v) }},
+		"redis-password":         {set: with(func(c *Config) *string { return &c.Redis.Password }, text)},
+		"task-key-prefix":        {set: with(func(c *Config) *string { return &c.Redis.TaskPrefix }, text)},
+		"stage-key-prefix":       {set: with(func(c *Config) *string { return &c.Redis.StagePrefix }, text)},
 	}
 }
 
@@ -57,6 +59,7 @@ func oldKeys() map[string]setting {
 // stages call back cannot be this machine's loopback.
 func (l *loader) finish() {
 	l.config.Notes = append(l.config.Notes, l.old.unused...)
+	l.finishRedis()
 	if l.old.host != "" && l.config.Advertise == "" {
 		l.config.Advertise = l.old.host
 	}
@@ -74,6 +77,21 @@ func (l *loader) finish() {
 		host = ""
 	}
 	l.config.Listen = net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+// finishRedis makes the store's URL of the old settings. Where the file names a store itself, that is meant.
+func (l *loader) finishRedis() {
+	if l.config.Store != "" || l.old.redisHost == "" && l.old.redisPort == 0 {
+		return
+	}
+	host, port := "redis-svc", 6379
+	if l.old.redisHost != "" {
+		host = l.old.redisHost
+	}
+	if l.old.redisPort != 0 {
+		port = l.old.redisPort
+	}
+	l.config.Store = "redis://" + net.JoinHostPort(host, strconv.Itoa(port)) + "/0"
 }
 
 // properties reports whether the file is in the old form: all its lines are key=value, empty or comments, and there is at

@@ -23,6 +23,9 @@ func settings() map[string]setting {
 		"advertise":    {set: with(func(c *Config) *string { return &c.Advertise }, text)},
 		"data-dir":     {set: with(func(c *Config) *string { return &c.DataDir }, text)},
 		"store":        {set: with(func(c *Config) *string { return &c.Store }, text)},
+		"peer-address": {set: with(func(c *Config) *string { return &c.PeerAddress }, text)},
+		"lease":        {set: with(func(c *Config) *time.Duration { return &c.Lease }, duration)},
+		"http":         {set: with(func(c *Config) *string { return &c.HTTP }, text)},
 		"time-zone":    {set: with(func(c *Config) *string { return &c.TimeZone }, text)},
 		"plan-dirs":    {set: with(func(c *Config) *[]string { return &c.PlanDirs }, texts)},
 		"result-dirs":  {set: with(func(c *Config) *[]string { return &c.ResultDirs }, texts)},
@@ -40,6 +43,7 @@ func settings() map[string]setting {
 			"executor": {set: with(func(c *Config) *map[string]int { return &c.Slots.Executor }, entries(number[int]))},
 			"platform": {set: with(func(c *Config) *map[string]int { return &c.Slots.Platform }, entries(number[int]))},
 		}},
+		"redis":  {group: redisSettings()},
 		"limits": {group: limitSettings()},
 		"local":  {group: localSettings()},
 	}
@@ -47,6 +51,17 @@ func settings() map[string]setting {
 		all[key] = s
 	}
 	return all
+}
+
+func redisSettings() map[string]setting {
+	return map[string]setting{
+		"password":         {set: with(func(c *Config) *string { return &c.Redis.Password }, text)},
+		"password-file":    {set: with(func(c *Config) *string { return &c.Redis.PasswordFile }, text)},
+		"task-key-prefix":  {set: with(func(c *Config) *string { return &c.Redis.TaskPrefix }, text)},
+		"stage-key-prefix": {set: with(func(c *Config) *string { return &c.Redis.StagePrefix }, text)},
+		"key-prefix":       {set: with(func(c *Config) *string { return &c.Redis.KeyPrefix }, text)},
+		"history":          {set: with(func(c *Config) *int { return &c.Redis.History }, number)},
+	}
 }
 
 func limitSettings() map[string]setting {

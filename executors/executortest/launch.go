@@ -299,3 +299,27 @@ func testUsage(b *bench) {
 		b.Errorf("the usage of a small program is %+v", s.Usage)
 	}
 }
+
+// A leader that has been replaced recovers nothing any more: it would stop what the new one has launched. And recovering is
+// how a new leader makes itself known, before it launches anything.
+func testStaleRecover(b *bench) {
+	newer := b.attempt("newer", awaitGo+"true")
+	newer.Epoch = 7
+	b.launch(newer)
+	b.sees(newer.ID, "its running", running)
+	if err := b.e.Recover(b.Context(), 6, nil); !errors.Is(err, executors.ErrStale) {
+		b.Errorf("Recover in an old epoch gave %v, want ErrStale", err)
+	}
+	b.restart()
+	if err := b.e.Recover(b.Context(), 8, []executors.Attempt{newer}); err != nil {
+		b.Fatalf("Recover: %v", err)
+	}
+	b.sees(newer.ID, "its running", running)
+	older := b.attempt("older", "true")
+	older.Epoch = 7
+	if err := b.e.Launch(b.Context(), older); !errors.Is(err, executors.ErrStale) {
+		b.Errorf("Launch in the epoch before gave %v, want ErrStale", err)
+	}
+	b.write("go", "go")
+	b.wantPhase(b.end(newer.ID), dag.AttemptSucceeded, 0)
+}

@@ -11,7 +11,7 @@ func (b *bench) recover(ids ...string) {
 	for i, id := range ids {
 		attempts[i] = b.attempt(id, "exit 99")
 	}
-	if err := b.e.Recover(b.Context(), attempts); err != nil {
+	if err := b.e.Recover(b.Context(), 1, attempts); err != nil {
 		b.Fatalf("Recover: %v", err)
 	}
 }

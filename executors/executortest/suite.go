@@ -61,6 +61,7 @@ func Run(t *testing.T, open func(t *testing.T) *Subject) {
 		{"LaunchTwice", testLaunchTwice},
 		{"LaunchTwiceAtOnce", testLaunchTwiceAtOnce},
 		{"StaleEpoch", testStaleEpoch},
+		{"StaleRecover", testStaleRecover},
 		{"ManyAtOnce", testManyAtOnce},
 		{"CancelWithChildren", testCancelWithChildren},
 		{"CancelUnknown", testCancelUnknown},

@@ -103,14 +103,17 @@ func (e *Executor) Cancel(ctx context.Context, attemptID string, grace time.Dura
 }
 
 // Recover adopts attempts. See executors.Executor.
-func (e *Executor) Recover(ctx context.Context, attempts []executors.Attempt) error {
-	w := &nursery.Watch{Orphans: true, Grace: e.cfg.Grace, IDs: make([]string, len(attempts))}
+func (e *Executor) Recover(ctx context.Context, epoch uint64, attempts []executors.Attempt) error {
+	w := &nursery.Watch{Epoch: epoch, Orphans: true, Grace: e.cfg.Grace, IDs: make([]string, len(attempts))}
 	for i, a := range attempts {
 		w.IDs[i] = a.ID
 	}
 	e.watch(w.IDs...)
-	if _, err := e.call(ctx, nursery.Request{Watch: w}); err != nil {
+	switch r, err := e.call(ctx, nursery.Request{Watch: w}); {
+	case err != nil:
 		return fmt.Errorf("cannot recover attempts: %w", err)
+	case r.Code == nursery.CodeStale:
+		return fmt.Errorf("cannot recover attempts: %w: %s", executors.ErrStale, r.Error)
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/executors"
 	"github.com/clic-orchestrator/clic/executors/local/nursery"
@@ -101,6 +103,9 @@ func lookPath(command, path, dir string) (string, error) {
 			d = filepath.Join(dir, d)
 		}
 		name := filepath.Join(d, command)
+		if unix.Access(name, unix.F_OK) == unix.ENOENT { // as for most of PATH, and in half the time that a stat takes
+			continue
+		}
 		err := executable(name)
 		if err == nil {
 			return name, nil

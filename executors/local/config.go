@@ -11,7 +11,8 @@ import (
 
 // Config is how the executor works. Zero fields stand for the defaults that WithDefaults fills in.
 type Config struct {
-	// DataDir holds what is kept of attempts: <DataDir>/attempts/<attempt id>. Required; made if it does not exist.
+	// DataDir holds what is kept of attempts: <DataDir>/attempts/<attempt id>, and <DataDir>/ended/<attempt id> of those that
+	// left nothing. Required; made if it does not exist.
 	DataDir string
 	// SecretsDir and ConfigDir hold the values of secrets and configuration entries: <dir>/<name>/<key>. "" is none.
 	SecretsDir, ConfigDir string

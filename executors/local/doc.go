@@ -3,8 +3,8 @@
 // A process group per attempt, in a session of its own, under a nursery (package nursery) that outlives the master. What a
 // stage finds:
 //
-//   - Its working directory is fresh and its own, and is kept until the attempt is forgotten. A workingDir of the plan is used
-//     as it stands, and has to exist; a relative one is made below the attempt's own.
+//   - Its working directory is empty and its own. It is kept until the attempt is forgotten if anything is in it at the end. A
+//     workingDir of the plan is used as it stands, and has to exist; a relative one is made below the attempt's own.
 //   - Its environment is clean: PATH, HOME, USER, LOGNAME, LANG, LC_ALL and TZ of the master (with defaults where it has
 //     none), TMPDIR (the attempt's own), what Config adds, the plan's variables, CLIC_ATTEMPT_DIR (the attempt's
 //     directory), and what executors.Env says. Later ones win, so a plan may set its own PATH or TMPDIR.

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/clic-orchestrator/clic/dag"
@@ -101,10 +103,7 @@ func (c Config) base() *environment {
 
 // environ is the whole environment of an attempt whose directory is dir. It holds secrets.
 func (e *Executor) environ(a executors.Attempt, dir string) (*environment, error) {
-	env := &environment{}
-	for _, v := range e.base.list {
-		env.set(v)
-	}
+	env := &environment{list: slices.Clone(e.base.list), index: maps.Clone(e.base.index)}
 	env.set("TMPDIR=" + nursery.TmpDir(dir))
 	var errs []error
 	for _, v := range a.Spec.Env {

@@ -101,7 +101,7 @@ func TestPrivateStopped(t *testing.T) {
 	w.untilGone(pids...)
 	w.c.Private = false
 	w.open()
-	if err := w.e.Recover(t.Context(), []executors.Attempt{w.attempt("ended", ""), w.attempt("left", "")}); err != nil {
+	if err := w.e.Recover(t.Context(), 1, []executors.Attempt{w.attempt("ended", ""), w.attempt("left", "")}); err != nil {
 		t.Fatal(err)
 	}
 	w.next("ended", dag.AttemptFailed)

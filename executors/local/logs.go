@@ -67,6 +67,9 @@ type logReader struct {
 // begin looks at what is there.
 func (l *logReader) begin(o executors.LogOptions) error {
 	view, err := l.log.Next()
+	if errors.Is(err, fs.ErrNotExist) && nursery.Ended(l.dir) {
+		err = nil // it printed nothing, and only its record is kept
+	}
 	if err != nil {
 		return err
 	}

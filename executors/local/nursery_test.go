@@ -227,7 +227,7 @@ func TestNurseryKilledThenEnd(t *testing.T) {
 	w.write("go")
 	w.until("the end of both", func() bool { return !alive(pid) && !alive(nursery) })
 	w.open()
-	if err := w.e.Recover(t.Context(), []executors.Attempt{w.attempt("short", "exit 99")}); err != nil {
+	if err := w.e.Recover(t.Context(), 1, []executors.Attempt{w.attempt("short", "exit 99")}); err != nil {
 		t.Fatal(err)
 	}
 	first := w.end("short")
@@ -269,7 +269,7 @@ echo $$ > "$S/head"; sleep 1000`))
 		w.until("an end", func() bool { return !alive(pid) })
 	}
 	w.open()
-	if err := w.e.Recover(t.Context(), []executors.Attempt{w.attempt("family", ""), w.attempt("headless", "")}); err != nil {
+	if err := w.e.Recover(t.Context(), 1, []executors.Attempt{w.attempt("family", ""), w.attempt("headless", "")}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.e.Cancel(t.Context(), "family", time.Minute); err != nil {
@@ -311,7 +311,7 @@ func TestTwoExecutors(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	// What another one watches is nobody's orphan.
-	if err := other.e.Recover(t.Context(), nil); err != nil {
+	if err := other.e.Recover(t.Context(), 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	w.write("go")
@@ -357,7 +357,7 @@ func TestSameOutputFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.open()
-	if err := w.e.Recover(t.Context(), []executors.Attempt{w.attempt("first", ""), w.attempt("second", "")}); err != nil {
+	if err := w.e.Recover(t.Context(), 1, []executors.Attempt{w.attempt("first", ""), w.attempt("second", "")}); err != nil {
 		t.Fatal(err)
 	}
 	w.next("second", dag.AttemptPending)

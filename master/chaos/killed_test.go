@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,23 +19,27 @@ func TestMasterIsKilled(t *testing.T) {
 	rage(t, size, kills, uint64(time.Now().UnixNano()))
 }
 
+// TestMastersTakeOver is a small war: three masters on one Redis, struck once in each of the most common ways.
+func TestMastersTakeOver(t *testing.T) {
+	size, rounds := 160, 6
+	if testing.Short() {
+		size, rounds = 60, 3
+	}
+	wage(t, size, rounds, uint64(time.Now().UnixNano()))
+}
+
 // rage compares a run under which the master is killed with one that nobody disturbed.
 func rage(t *testing.T, size, kills int, seed uint64) {
 	t.Helper()
 	t.Logf("seed %d: %d stages, %d kills", seed, size, kills)
-	program := build(t)
-	own, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stage := own + " " + asStage
-	calm, calmTook, startup := undisturbed(t, program, stage, size)
+	stage := stageProgram(t)
+	calm, calmTook, startup := undisturbed(t, stage, size)
 
 	s := &storm{
-		site: newSite(t, program), rand: rand.New(rand.NewPCG(seed, 0)), calm: calm, startup: startup,
+		seat: newSite(t).seat("master"), rand: rand.New(rand.NewPCG(seed, 0)), calm: calm, startup: startup,
 		held: map[string]int{}, unsure: map[string]int{}, rest: map[string]*thriftmaster.StageInfo{},
 	}
-	s.plan = makePlan(size, s.dir, stage)
+	s.plan = makePlan(size, 1, s.dir, stage)
 	for _, v := range calm.stages {
 		s.rest[calm.name(v)] = v
 	}
@@ -57,7 +60,7 @@ func rage(t *testing.T, size, kills int, seed uint64) {
 	for _, f := range faults {
 		t.Error(f)
 	}
-	for _, line := range s.complaints() {
+	for _, line := range s.complaints("level=ERROR", "panic", "DATA RACE") {
 		t.Errorf("a master logged: %s", line)
 	}
 	if r.state != calm.state {

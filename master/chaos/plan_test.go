@@ -13,12 +13,27 @@ type plan struct {
 	stages int
 	// finale is the name of the last stage, which waits for all others.
 	finale string
+	works  map[string]work // by name
 }
+
+// work is one task of a plan, as far as a test has to know it.
+type work struct {
+	needs []need
+	loop  bool // it becomes loopWidth stages
+	// state is how it ends where nobody interferes, and attempt the number of its last attempt then.
+	state   string
+	attempt int32
+}
+
+// need is what a task depends on: that another one ends well, or (".Failed", ".Omitted") otherwise.
+type need struct{ name, how string }
 
 // planner writes the tasks of a plan.
 type planner struct {
 	rand  *rand.Rand
+	pace  int
 	tasks strings.Builder
+	works map[string]work
 	count int // stages so far, the children of loops included
 	next  int
 	layer []string          // good tasks of the layer before
@@ -30,10 +45,10 @@ type planner struct {
 // loopWidth is the number of stages that a loop becomes.
 const loopWidth = 8
 
-// makePlan makes a plan of that many stages; always the same one for the same number. Its stages write to dir; program is
-// what those run that report by themselves.
-func makePlan(stages int, dir, program string) plan {
-	p := &planner{rand: rand.New(rand.NewPCG(1, uint64(stages))), sinks: map[string]string{}}
+// makePlan makes a plan of that many stages; always the same one for the same number. Its stages write to the journal in dir;
+// program is what those run that report by themselves. The naps of its stages take pace times 10 to 150 ms.
+func makePlan(stages, pace int, dir, program string) plan {
+	p := &planner{rand: rand.New(rand.NewPCG(1, uint64(stages))), pace: pace, works: map[string]work{}, sinks: map[string]string{}}
 	for p.count < stages-1-loopWidth {
 		width := 3 + p.rand.IntN(max(4, stages/20))
 		for range width {
@@ -59,7 +74,7 @@ func makePlan(stages int, dir, program string) plan {
 	}
 	finale := p.task("quick", strings.Join(all, " && "), "")
 	text := strings.NewReplacer("{{DIR}}", dir, "{{PROGRAM}}", program+" --dagPath="+dir).Replace(head + p.tasks.String() + templates())
-	return plan{yaml: text, stages: p.count, finale: finale}
+	return plan{yaml: text, stages: p.count, finale: finale, works: p.works}
 }
 
 // any adds one of the kinds of stages, with what goes with it.
@@ -68,7 +83,7 @@ func (p *planner) any() {
 	case n < 38:
 		p.task("quick", p.after(), "")
 	case n < 64:
-		p.task("nap", p.after(), fmt.Sprintf("0.%02d", 1+p.rand.IntN(15)))
+		p.task("nap", p.after(), fmt.Sprintf("%.2f", float64((1+p.rand.IntN(15))*p.pace)/100))
 	case n < 72:
 		p.task("flaky", p.after(), fmt.Sprint(1+p.rand.IntN(2)))
 	case n < 77:
@@ -122,14 +137,30 @@ func (p *planner) add(template, depends, argument, more, how string, stages int)
 	if template == "java" {
 		parameter, argument = "javaArgs", "{{PROGRAM}}"
 	}
+	w := work{loop: stages > 1, state: "COMPLETED"}
 	fmt.Fprintf(&p.tasks, "      - {name: %s, template: %s", name, template)
 	if depends != "" {
 		fmt.Fprintf(&p.tasks, ", depends: %q", depends)
 		for _, d := range strings.Split(depends, " && ") {
-			d, _, _ = strings.Cut(d, ".")
+			d, how, _ := strings.Cut(d, ".")
 			delete(p.sinks, d)
+			if how != "" {
+				how = "." + how
+			}
+			w.needs = append(w.needs, need{d, how})
 		}
 	}
+	switch {
+	case template == "doomed":
+		w.state, w.attempt = "FAILED", 1
+	case how == ".Omitted":
+		w.state = "OMITTED"
+	case strings.Contains(more, "when"):
+		w.state = "SKIPPED"
+	case strings.HasPrefix(template, "flaky"):
+		w.attempt = int32(argument[0] - '0')
+	}
+	p.works[name] = w
 	fmt.Fprintf(&p.tasks, ", arguments: {parameters: [{name: %s, value: %q}]}%s}\n", parameter, argument, more)
 	p.sinks[name] = how
 	p.order = append(p.order, name)
@@ -151,9 +182,9 @@ spec:
 
 const (
 	// begin is how every script begins: it writes down its start, and bye its end with its exit status; one line, appended.
-	begin = `D={{DIR}}
-        bye() { echo "$CLIC_STAGE_ID $CLIC_ATTEMPT $1" >> "$D/ends/$CLIC_STAGE_ID"; exit $1; }
-        echo "$CLIC_STAGE_ID $CLIC_ATTEMPT $$" >> "$D/starts/$CLIC_STAGE_ID"
+	begin = `J={{DIR}}/journal
+        bye() { echo "E $CLIC_STAGE_ID $CLIC_ATTEMPT $1" >> "$J"; exit $1; }
+        echo "S $CLIC_STAGE_ID $CLIC_ATTEMPT $$" >> "$J"
 `
 	// bodies are the scripts behind that. Two of the processes that litter leaves behind are out of its session and group.
 	bodies = `quick: bye 0

@@ -2,10 +2,9 @@ package chaos
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -30,24 +29,69 @@ type record struct {
 	task   string
 	state  thriftmaster.TaskState
 	stages []*thriftmaster.StageInfo
+	holds  []string // the roots of the holds that are in force
 	events []*thriftmaster.Event
 }
 
-// record reads the task and its whole history.
-func (m *life) record(task string) *record {
-	m.Helper()
-	r := &record{task: task, stages: m.stages(task)}
+// reader is a connection to a master, of whatever kind.
+type reader interface {
+	GetTask(ctx context.Context, task string) (*thriftmaster.TaskInfo, error)
+	ListStages(ctx context.Context, query *thriftmaster.StageQuery) (*thriftmaster.StagePage, error)
+	Watch(ctx context.Context, task string, cursor int64, limit int32, waitMillis int64) (*thriftmaster.EventPage, error)
+}
+
+// readRecord reads the task and its whole history.
+func readRecord(ctx context.Context, c reader, task string) (*record, error) {
+	r := &record{task: task}
+	var err error
+	if r.stages, err = listStages(ctx, c, task); err != nil {
+		return nil, err
+	}
+	v, err := c.GetTask(ctx, task)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range v.Holds {
+		r.holds = append(r.holds, h.RootStageId)
+	}
 	for done := false; !done; {
 		var cursor int64
 		if n := len(r.events); n > 0 {
 			cursor = r.events[n-1].Seq
 		}
-		page, err := m.tasks.Watch(m.Context(), task, cursor, 1000, 0)
+		page, err := c.Watch(ctx, task, cursor, 1000, 0)
 		if err != nil {
-			m.Fatal(err)
+			return nil, err
 		}
 		r.events = append(r.events, page.Events...)
 		r.state, done = page.State, page.Done || len(page.Events) == 0
+	}
+	return r, nil
+}
+
+// listStages lists all nodes of the task.
+func listStages(ctx context.Context, c reader, task string, states ...thriftmaster.StageState) ([]*thriftmaster.StageInfo, error) {
+	var all []*thriftmaster.StageInfo
+	q := &thriftmaster.StageQuery{TaskName: task, Groups: new(true), Limit: new(int32(10_000)), States: states}
+	for {
+		page, err := c.ListStages(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.Stages...)
+		if page.NextAfter < 0 {
+			return all, nil
+		}
+		q.After = &page.NextAfter
+	}
+}
+
+// record reads the task and its whole history.
+func (m *life) record(task string) *record {
+	m.Helper()
+	r, err := readRecord(m.Context(), m.tasks, task)
+	if err != nil {
+		m.Fatal(err)
 	}
 	return r
 }
@@ -55,19 +99,11 @@ func (m *life) record(task string) *record {
 // stages lists all nodes of the task.
 func (m *life) stages(task string) []*thriftmaster.StageInfo {
 	m.Helper()
-	var all []*thriftmaster.StageInfo
-	q := &thriftmaster.StageQuery{TaskName: task, Groups: new(true), Limit: new(int32(10_000))}
-	for {
-		page, err := m.tasks.ListStages(m.Context(), q)
-		if err != nil {
-			m.Fatal(err)
-		}
-		all = append(all, page.Stages...)
-		if page.NextAfter < 0 {
-			return all
-		}
-		q.After = &page.NextAfter
+	all, err := listStages(m.Context(), m.tasks, task)
+	if err != nil {
+		m.Fatal(err)
 	}
+	return all
 }
 
 // name is the name of a node without the task's.
@@ -119,75 +155,6 @@ func failure(f *thriftmaster.Failure) string {
 	return fmt.Sprintf("%s %d", f.Kind, f.ExitCode)
 }
 
-// replay follows the history from the first event to the last, and says where it does not lead to what the task is.
-func (r *record) replay() []string {
-	var wrong []string
-	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	state := map[string]string{"": thriftmaster.TaskState_NEW.String()}
-	for _, v := range r.stages {
-		state[v.StageId] = thriftmaster.StageState_WAITING.String()
-	}
-	launches := map[string]int{}
-	for i, e := range r.events {
-		if e.Seq != int64(i)+1 {
-			bad("event %d has the number %d", i+1, e.Seq)
-		}
-		if _, known := state[e.StageId]; !known {
-			bad("event %d is about unknown stage %q", e.Seq, e.StageId)
-		}
-		if e.ToState == "" {
-			continue // a note
-		}
-		if state[e.StageId] != e.FromState {
-			bad("event %d: %q goes from %s to %s, but it was %s", e.Seq, e.StageId, e.FromState, e.ToState, state[e.StageId])
-		}
-		state[e.StageId] = e.ToState
-		if e.ToState == thriftmaster.StageState_LAUNCHING.String() {
-			launches[fmt.Sprint(e.StageId, " ", e.Attempt)]++
-		}
-	}
-	for _, v := range r.stages {
-		if got := state[v.StageId]; got != v.State.String() {
-			bad("the history of %s leads to %s, but it is %s", v.StageId, got, v.State)
-		}
-	}
-	if state[""] != r.state.String() {
-		bad("the history of the task leads to %s, but it is %s", state[""], r.state)
-	}
-	for attempt, n := range launches {
-		if n > 1 {
-			bad("attempt %s was decided %d times", attempt, n)
-		}
-	}
-	return wrong
-}
-
-// lines reads what the stages have written: how often each attempt has, and the last word of its line.
-func (s *site) lines(kind string) (count map[string]int, last map[string]string) {
-	s.Helper()
-	count, last = map[string]int{}, map[string]string{}
-	files, err := os.ReadDir(filepath.Join(s.dir, kind))
-	if err != nil {
-		s.Fatal(err)
-	}
-	for _, f := range files {
-		text, err := os.ReadFile(filepath.Join(s.dir, kind, f.Name()))
-		if err != nil {
-			s.Fatal(err)
-		}
-		for line := range strings.Lines(string(text)) {
-			w := strings.Fields(line)
-			if len(w) != 3 || w[0] != f.Name() || !strings.HasSuffix(line, "\n") {
-				s.Errorf("%s %s: %q", kind, f.Name(), line)
-				continue
-			}
-			count[w[0]+" "+w[1]]++
-			last[w[0]+" "+w[1]] = w[2]
-		}
-	}
-	return count, last
-}
-
 // tally is what became of the attempts.
 type tally struct{ attempts, twice, lost, invented int }
 
@@ -195,8 +162,8 @@ type tally struct{ attempts, twice, lost, invented int }
 // and ended once, with the exit status that it knows, and there are no others.
 func (s *site) attempts(r *record) (t tally) {
 	s.Helper()
-	starts, _ := s.lines("starts")
-	ends, exits := s.lines("ends")
+	starts, _ := s.journal.count(markStart)
+	ends, exits := s.journal.count(markEnd)
 	known := map[string]bool{}
 	for _, v := range r.stages {
 		if v.Kind != thriftmaster.NodeKind_STAGE || v.Launched == 0 {
@@ -207,7 +174,7 @@ func (s *site) attempts(r *record) (t tally) {
 			status[a.Number] = a.Failure.GetExitCode()
 		}
 		for n, exit := range status {
-			id := fmt.Sprint(v.StageId, " ", n)
+			id := attemptID(v.StageId, n)
 			known[id] = true
 			t.attempts++
 			if starts[id] > 1 {
@@ -226,6 +193,9 @@ func (s *site) attempts(r *record) (t tally) {
 			t.invented++
 			s.Errorf("attempt %s was started, but the master does not know it", id)
 		}
+	}
+	for _, line := range s.journal.wrong() {
+		s.Error(line)
 	}
 	return t
 }

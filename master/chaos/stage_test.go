@@ -13,6 +13,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 	"go.uber.org/goleak"
 
+	"github.com/clic-orchestrator/clic/idl/gen/base"
 	thriftmaster "github.com/clic-orchestrator/clic/idl/gen/master"
 )
 
@@ -27,7 +28,12 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if programDir != "" {
+			_ = os.RemoveAll(programDir)
+		}
+		os.Exit(code)
+	}))
 }
 
 // stageMain is a stage that reports by itself, as the old programs do: started, prepared, completed, each over a connection
@@ -43,49 +49,70 @@ func stageMain(args []string) error {
 		return err
 	}
 	attempt := os.Getenv("CLIC_ATTEMPT")
-	if err := appendLine(filepath.Join(dir, "starts", stage), fmt.Sprintln(stage, attempt, os.Getpid())); err != nil {
+	note := func(verb byte, word any) error {
+		return appendLine(filepath.Join(dir, journalName), fmt.Sprintf("%c %s %s %v\n", verb, stage, attempt, word))
+	}
+	if err := note(markStart, os.Getpid()); err != nil {
 		return err
 	}
+	type scheduler = *thriftmaster.SchedulerServiceClient
 	address := net.JoinHostPort(host, port)
-	for _, call := range []func(context.Context, *thriftmaster.SchedulerServiceClient) error{
-		func(ctx context.Context, c *thriftmaster.SchedulerServiceClient) error {
-			_, err := c.PostStageStarted(ctx, stage, nil)
-			return err
+	for i, call := range []func(context.Context, scheduler) (*base.ServiceBaseResult_, error){
+		func(ctx context.Context, c scheduler) (*base.ServiceBaseResult_, error) {
+			return c.PostStageStarted(ctx, stage, nil)
 		},
-		func(ctx context.Context, c *thriftmaster.SchedulerServiceClient) error {
-			_, err := c.PostDataPrepared(ctx, stage)
-			return err
+		func(ctx context.Context, c scheduler) (*base.ServiceBaseResult_, error) {
+			return c.PostDataPrepared(ctx, stage)
 		},
-		func(ctx context.Context, c *thriftmaster.SchedulerServiceClient) error {
-			_, err := c.PostStageCompleted(ctx, stage, nil)
-			return err
+		func(ctx context.Context, c scheduler) (*base.ServiceBaseResult_, error) {
+			return c.PostStageCompleted(ctx, stage, nil)
 		},
 	} {
-		if err := insist(address, call); err != nil {
+		// What reads the data may start as soon as the master knows, so this comes first.
+		if i == 1 {
+			if err := note(markPrepared, ""); err != nil {
+				return err
+			}
+		}
+		repeated, err := insist(address, call)
+		if err != nil {
 			return err
 		}
-		time.Sleep(30 * time.Millisecond)
+		if repeated > 0 {
+			if err := note(markRepeated, repeated); err != nil {
+				return err
+			}
+		}
+		time.Sleep(30 * time.Millisecond) // its work
 	}
-	return appendLine(filepath.Join(dir, "ends", stage), fmt.Sprintln(stage, attempt, 0))
+	return note(markEnd, 0)
 }
 
-// insist calls the master until it answers.
-func insist(address string, call func(context.Context, *thriftmaster.SchedulerServiceClient) error) error {
-	var err error
+// insist calls the master until it has taken the report, and says how often that was in vain.
+func insist(address string, call func(context.Context, *thriftmaster.SchedulerServiceClient) (*base.ServiceBaseResult_, error)) (repeated int, err error) {
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		var c *wire
-		if c, err = dial(address); err != nil {
-			continue
+		if err = report(address, call); err == nil {
+			return repeated, nil
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		err = call(ctx, thriftmaster.NewSchedulerServiceClient(c.service("SchedulerService")))
-		cancel()
-		c.close()
-		if err == nil {
-			return nil
-		}
+		repeated++
 	}
-	return fmt.Errorf("the master does not answer: %w", err)
+	return repeated, fmt.Errorf("the master does not answer: %w", err)
+}
+
+// report makes one call over a connection of its own.
+func report(address string, call func(context.Context, *thriftmaster.SchedulerServiceClient) (*base.ServiceBaseResult_, error)) error {
+	c, err := dial(address, patience)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	r, err := call(ctx, thriftmaster.NewSchedulerServiceClient(c.service("SchedulerService")))
+	if err == nil && r.ResultCode != base.ResultCode_SUCCESS {
+		err = fmt.Errorf("%s: %s", r.ResultCode, r.Message)
+	}
+	return err
 }
 
 // appendLine appends in one write, so that lines of several processes never mix.
@@ -107,12 +134,13 @@ type wire struct {
 	proto thrift.TProtocol
 }
 
-func dial(address string) (*wire, error) {
-	nc, err := net.DialTimeout("tcp", address, patience)
+// dial connects to a master; every step of a call over the connection may take as long as timeout.
+func dial(address string, timeout time.Duration) (*wire, error) {
+	nc, err := net.DialTimeout("tcp", address, timeout)
 	if err != nil {
 		return nil, err
 	}
-	conf := &thrift.TConfiguration{MaxMessageSize: 1 << 30, SocketTimeout: patience}
+	conf := &thrift.TConfiguration{MaxMessageSize: 1 << 30, SocketTimeout: timeout}
 	t := thrift.NewTBufferedTransport(thrift.NewTSocketFromConnConf(nc, conf), 4096)
 	return &wire{nc, thrift.NewTBinaryProtocolConf(t, conf)}, nil
 }

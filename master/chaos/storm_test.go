@@ -30,7 +30,7 @@ func momentName(k int) string {
 
 // storm is a run under which the master is killed.
 type storm struct {
-	*site
+	*seat
 	rand *rand.Rand
 	plan plan
 	calm *record // the undisturbed run
@@ -51,13 +51,13 @@ type storm struct {
 }
 
 // undisturbed runs the plan to its end in peace.
-func undisturbed(t testing.TB, program, stage string, size int) (*record, time.Duration, time.Duration) {
+func undisturbed(t testing.TB, stage string, size int) (*record, time.Duration, time.Duration) {
 	t.Helper()
-	s := newSite(t, program)
-	m := s.start()
+	s := newSite(t)
+	m := s.seat("master").start()
 	m.await()
 	startup := time.Since(m.began)
-	p := makePlan(size, s.dir, stage)
+	p := makePlan(size, 1, s.dir, stage)
 	began := time.Now()
 	task := m.submit(p)
 	m.done(task)
@@ -126,8 +126,12 @@ func (m *life) waiting(task string) []string {
 	if err != nil {
 		m.Fatal(err)
 	}
+	return unended(page.Stages)
+}
+
+func unended(nodes []*thriftmaster.StageInfo) []string {
 	var left []string
-	for _, v := range page.Stages {
+	for _, v := range nodes {
 		if v.Ended == 0 {
 			left = append(left, fmt.Sprintf("%s %s attempt %d: %s", v.StageId, v.State, v.Attempt, v.Explanation.GetText()))
 		}
@@ -220,33 +224,28 @@ func (s *storm) strike(m *life, left int) {
 	<-cut
 }
 
-// kill ends the master, and lets some time pass, in which attempts go on without it.
+// kill ends the master, and lets attempts go on without it.
 func (s *storm) kill(m *life) {
 	m.kill()
-	alive := s.running()
+	alive := s.journal.alive()
 	s.alive += len(alive)
-	ends, _ := s.lines("ends")
+	ends, _ := s.journal.count(markEnd)
 	s.tenths[10*len(ends)/max(1, s.total-1)]++
-	if s.rand.IntN(2) == 0 {
-		s.sleep(300 * time.Millisecond)
-		for id := range s.running() {
-			delete(alive, id)
-		}
-		s.ended += len(alive)
+	if len(alive) == 0 || s.rand.IntN(2) == 0 {
+		return
 	}
-}
-
-// running lists the attempts that have begun and not ended.
-func (s *storm) running() map[string]bool {
-	ends, _ := s.lines("ends") // first: what ends meanwhile still counts as running
-	starts, _ := s.lines("starts")
-	alive := map[string]bool{}
-	for id := range starts {
-		if ends[id] == 0 {
-			alive[id] = true
+	// Some of them end while there is no master: one at least, unless it takes too long.
+	wanted, left := 1+s.rand.IntN(len(alive)), 0
+	s.journal.wait(300*time.Millisecond, func() bool {
+		left = 0
+		for id := range s.journal.alive() {
+			if alive[id] {
+				left++
+			}
 		}
-	}
-	return alive
+		return len(alive)-left >= wanted
+	})
+	s.ended += len(alive) - left
 }
 
 // moment is a random time up to the longest, the short ones as likely as the long ones.
@@ -334,7 +333,7 @@ func (s *storm) act(m *life) {
 
 func (s *storm) suspend(m *life, id string) {
 	s.Helper()
-	before := s.started(id)
+	before := s.journal.started(id)
 	_, err := m.tasks.Suspend(context.Background(), id, thriftmaster.HoldMode_HOLD, "chaos", 0, "chaos")
 	switch {
 	case err == nil:
@@ -349,7 +348,7 @@ func (s *storm) resume(m *life, id string) {
 	s.Helper()
 	before := s.held[id]
 	delete(s.held, id)
-	if got := s.started(id); got != before {
+	if got := s.journal.started(id); got != before {
 		s.Errorf("%s was started %d times before it was suspended, and now %d times", id, before, got)
 	}
 	err := m.tasks.Resume(context.Background(), id, "chaos")
@@ -374,18 +373,6 @@ func (s *storm) cut(err error) bool {
 		s.Errorf("unexpected answer: %v", err)
 	}
 	return false
-}
-
-// started is how often a stage was started.
-func (s *storm) started(id string) int {
-	n := 0
-	starts, _ := s.lines("starts")
-	for attempt, times := range starts {
-		if stage, _, _ := strings.Cut(attempt, " "); stage == id {
-			n += times
-		}
-	}
-	return n
 }
 
 func (s *storm) roots() []string {
@@ -423,7 +410,7 @@ func (s *storm) check(m *life) {
 			s.Errorf("%s was suspended, and is not any more", id)
 			delete(s.held, id)
 		}
-		if got := s.started(id); got != before {
+		if got := s.journal.started(id); got != before {
 			s.Errorf("%s is suspended, but was started (%d times, before %d)", id, got, before)
 		}
 	}

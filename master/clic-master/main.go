@@ -45,6 +45,7 @@ func main() {
 type options struct {
 	listen, dataDir, store, config string
 	logFormat, logLevel            string
+	peer, http                     string
 	slots                          int
 	planDirs, resultDirs           []string
 }
@@ -74,7 +75,7 @@ func run(args []string, stdout, stderr io.Writer, getenv func(string) string) in
 		return exitUsage
 	case errors.As(err, new(configError)):
 		return exitConfig
-	case errors.Is(err, master.ErrInUse):
+	case errors.Is(err, master.ErrInUse), errors.Is(err, master.ErrLed):
 		return exitInUse
 	case errors.Is(err, errSignaled):
 		return exitSignaled
@@ -95,7 +96,9 @@ on, and the next start takes them up again. A second signal ends it at once, whi
 		Example: `  clic-master
   clic-master --listen 127.0.0.1:7800 --data-dir /srv/clic
   clic-master --listen 0.0.0.0:7777 --plan-dir /data/plans --result-dir /data --slots 8
-  clic-master --config /etc/clic/master.yaml --log-format json`,
+  clic-master --store redis://:secret@redis:6379/0 --listen 0.0.0.0:7777    (on several machines: one leads)
+  clic-master --config /etc/clic/master.yaml --log-format json
+  clic-master status --store redis://:secret@redis:6379/0`,
 		Version:       version,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
@@ -110,13 +113,17 @@ on, and the next start takes them up again. A second signal ends it at once, whi
 		}
 		return nil
 	}
+	// Where the state is, all commands need to know; the rest is for running a master.
+	p := cmd.PersistentFlags()
+	p.StringVar(&o.dataDir, "data-dir", "", "directory of the state and of what stages print (default $XDG_DATA_HOME/clic or ~/.local/share/clic)")
+	p.StringVar(&o.store, "store", "", "where the state is kept, as `URL`: bolt:///DIRECTORY, redis://[:PASSWORD@]HOST:PORT/DATABASE, or rediss:// with TLS (default: in the data directory)")
+	p.StringVar(&o.config, "config", "", "configuration `FILE`: YAML, or the old master's key=value lines; options win over it")
+	p.StringVar(&o.logFormat, "log-format", "", "form of the log: text or json (default text)")
+	p.StringVar(&o.logLevel, "log-level", "", "least level that is logged: debug, info, warn or error (default info)")
 	f := cmd.Flags()
 	f.StringVar(&o.listen, "listen", "", "where to serve clients, as `HOST:PORT` (default "+master.DefaultListen+")")
-	f.StringVar(&o.dataDir, "data-dir", "", "directory of the state and of what stages print (default $XDG_DATA_HOME/clic or ~/.local/share/clic)")
-	f.StringVar(&o.store, "store", "", "where the state is kept, as `URL`: bolt:///DIRECTORY (default: in the data directory)")
-	f.StringVar(&o.config, "config", "", "configuration `FILE`: YAML, or the old master's key=value lines; options win over it")
-	f.StringVar(&o.logFormat, "log-format", "", "form of the log: text or json (default text)")
-	f.StringVar(&o.logLevel, "log-level", "", "least level that is logged: debug, info, warn or error (default info)")
+	f.StringVar(&o.peer, "peer-address", "", "where other masters of the same Redis reach this one, as `HOST:PORT` (default: where it listens)")
+	f.StringVar(&o.http, "http", "", "where to serve /healthz, /readyz, /status and /metrics, as `HOST:PORT` (default: nowhere)")
 	f.IntVar(&o.slots, "slots", 0, "how many stages run at once (default: twice the processors, at least 4)")
 	f.StringArrayVar(&o.planDirs, "plan-dir", nil, "`DIRECTORY` below which plans are read that clients name by path; may be repeated (default: home and working directory)")
 	f.StringArrayVar(&o.resultDirs, "result-dir", nil, "`DIRECTORY` below which results are shown; may be repeated (default: home and working directory)")
@@ -130,6 +137,8 @@ on, and the next start takes them up again. A second signal ends it at once, whi
 		}
 		return serve(cfg, stdout, stderr)
 	}
+	k := &keeper{&o, stdout, stderr, getenv}
+	cmd.AddCommand(k.statusCommand(), k.exportCommand(), k.importCommand(), k.migrateCommand(), k.indexCommand())
 	return cmd
 }
 
@@ -138,7 +147,7 @@ Exit codes:
   0   stopped as it was asked to
   1   an error while running
   64  wrong usage
-  75  the data directory or the port is in use
+  75  the data directory or the port is in use, or a master leads the store
   78  wrong configuration
   130 a second signal ended it at once
 `
@@ -160,6 +169,8 @@ func (o *options) load(getenv func(string) string) (master.Config, error) {
 		{&cfg.Store, o.store},
 		{&cfg.LogFormat, o.logFormat},
 		{&cfg.LogLevel, o.logLevel},
+		{&cfg.PeerAddress, o.peer},
+		{&cfg.HTTP, o.http},
 	} {
 		if f.value != "" {
 			*f.field = f.value

@@ -167,8 +167,9 @@ func (s *shard) launchAnswered(t *task, l *launched, now dag.Time) dag.Event {
 	}
 	if l.err == nil || t.run.Node(l.node).Status != dag.Launching {
 		sd.launch, sd.error = launchDone, ""
-		return nil
+		return s.lostMeanwhile(t, l, sd, now)
 	}
+	sd.lost = false
 	never := errors.Is(l.err, executors.ErrNever)
 	// What says nothing about the attempt does not use up its tries: the engine stops, or does not lead any more.
 	idle := errors.Is(l.err, executors.ErrClosed) || errors.Is(l.err, executors.ErrStale) || errors.Is(l.err, context.Canceled)
@@ -194,6 +195,24 @@ func (s *shard) launchAnswered(t *task, l *launched, now dag.Time) dag.Event {
 	}
 }
 
+// lostMeanwhile deals with an attempt that the executor said is lost while it was being launched: it is launched once more,
+// and what is lost then is believed to be.
+func (s *shard) lostMeanwhile(t *task, l *launched, sd *side, now dag.Time) dag.Event {
+	if !sd.lost || t.run.Node(l.node).Status != dag.Launching {
+		return nil
+	}
+	sd.lost = false
+	if !sd.checked {
+		sd.checked, sd.launch = true, launchNone
+		s.review(s.current, t, l.node)
+		return nil
+	}
+	return dag.Observed{
+		At: now, Node: l.node, Attempt: l.attempt, Phase: dag.AttemptFailed, Random: s.e.cfg.Random(),
+		Failure: dag.NewFailure(dag.FailLost, 0, "the executor has lost it"),
+	}
+}
+
 // launchDecides is asked about an attempt that was decided to be launched and that the executor says is lost. After a
 // restart that may only mean that nobody came to launch it, and the word may come late, when it was launched already. So
 // the launch that is due, or a second one, decides: it adopts what is there. Only what is lost again is believed to be.
@@ -201,6 +220,9 @@ func (s *shard) launchDecides(t *task, i int32) bool {
 	sd := t.side[i]
 	switch {
 	case sd == nil:
+		return true
+	case sd.launch == launchSent:
+		sd.lost = true // before its answer, or by its answer
 		return true
 	case sd.launch != launchDone:
 		return true

@@ -34,7 +34,7 @@ func (e *Engine) recover(ctx context.Context) error {
 		if err := x.Start(context.WithoutCancel(ctx), e.sink); err != nil {
 			return fmt.Errorf("cannot start executor %q: %w", name, err)
 		}
-		if err := x.Recover(ctx, live[name]); err != nil {
+		if err := x.Recover(ctx, e.epoch.Load(), live[name]); err != nil {
 			return fmt.Errorf("cannot recover the attempts of executor %q: %w", name, err)
 		}
 	}

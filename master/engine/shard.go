@@ -407,7 +407,7 @@ func (s *shard) lookAttempt(t *task, n *dag.Node, sd *side) {
 		t.live--
 	}
 	if sd.attempt != n.Attempt {
-		sd.attempt, sd.tries, sd.error, sd.checked = n.Attempt, 0, "", false
+		sd.attempt, sd.tries, sd.error, sd.checked, sd.lost = n.Attempt, 0, "", false, false
 		sd.launch, sd.cancel = launchNone, cancelNone
 	}
 	if n.Live && !sd.live {

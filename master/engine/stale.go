@@ -132,3 +132,8 @@ func (e *Engine) listFromMemory(ctx context.Context, q store.Query) (*TaskPage, 
 	}
 	return &TaskPage{Tasks: views}, nil
 }
+
+// Confirm asks the store whether the engine's epoch is still in force. store.ErrFenced if somebody else has led since.
+func (e *Engine) Confirm(ctx context.Context) error {
+	return e.cfg.Store.Commit(ctx, e.epoch.Load(), nil)
+}

@@ -55,6 +55,11 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (*Submitted, error) {
 	if err := e.ready(); err != nil {
 		return nil, err
 	}
+	if !s.DryRun {
+		if err := e.writable(); err != nil {
+			return nil, err
+		}
+	}
 	if s.RequestID != "" && !s.DryRun {
 		if err := e.requests.enter(ctx, s.RequestID); err != nil {
 			return nil, err
@@ -70,9 +75,6 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (*Submitted, error) {
 	}
 	if s.DryRun {
 		return draft.answer(false), nil
-	}
-	if err := e.writable(); err != nil {
-		return nil, err
 	}
 	err = e.create(ctx, &s, draft)
 	if errors.Is(err, store.ErrExists) && s.RequestID != "" {

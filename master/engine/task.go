@@ -20,9 +20,9 @@ type task struct {
 	seq uint64
 	// revision is that of the task in the store, 0 where the store does not count.
 	revision uint64
-	side map[int32]*side
-	live int // attempts in the engine's index
-	gone bool
+	side     map[int32]*side
+	live     int // attempts in the engine's index
+	gone     bool
 
 	// create is set until the first commit of a new task.
 	create *creation
@@ -49,6 +49,7 @@ type side struct {
 	tries   int32
 	live    bool // the attempt is in the engine's index
 	checked bool // it was launched again because it was said to be lost
+	lost    bool // it was said to be lost while it was being launched
 	error   string
 	slot    *item // its place in the dispatcher, queued or, once held, granted
 	held    bool

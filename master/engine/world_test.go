@@ -206,7 +206,7 @@ func (s *session) Cancel(_ context.Context, id string, _ time.Duration) error {
 	return nil
 }
 
-func (s *session) Recover(_ context.Context, attempts []executors.Attempt) error {
+func (s *session) Recover(_ context.Context, _ uint64, attempts []executors.Attempt) error {
 	w := s.w
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -83,7 +83,6 @@ func (c *conn) serve(ctx context.Context) {
 			c.srv.panicked(ctx, c.peer, decoding, v, debug.Stack())
 		}
 	}()
-	ctx = context.WithValue(ctx, peerKey{}, c.peer)
 	for c.rest() {
 		err := c.wire.nextCall()
 		if err == nil {
@@ -108,21 +107,12 @@ func (c *conn) one(ctx context.Context) error {
 	if err := c.begin(); err != nil {
 		return err
 	}
-	m, name, err := c.srv.table.find(full)
+	q := newRequest(full, c.peer)
 	if kind != thrift.CALL && kind != thrift.ONEWAY {
 		err := thrift.NewTApplicationException(thrift.INVALID_MESSAGE_TYPE_EXCEPTION, fmt.Sprintf("message type %d is not a call", kind))
-		return errors.Join(err, c.refuse(ctx, name, seq, err))
+		return errors.Join(err, c.send(ctx, q.name, seq, exception(err)))
 	}
-	if err != nil {
-		if skip := c.proto.Skip(ctx, thrift.STRUCT); skip != nil {
-			return skip
-		}
-		if end := c.proto.ReadMessageEnd(ctx); end != nil {
-			return end
-		}
-		return c.refuse(ctx, name, seq, err)
-	}
-	run, err := m.read(ctx, c.proto)
+	refused, err := q.read(ctx, c.srv.turn.Load(), c.proto, c.srv.limits.MessageBytes)
 	if err == nil {
 		err = c.proto.ReadMessageEnd(ctx)
 	}
@@ -131,16 +121,16 @@ func (c *conn) one(ctx context.Context) error {
 			return w
 		}
 		// What follows in the stream cannot be understood any more.
-		return c.giveUp(ctx, name, seq, err)
+		return c.giveUp(ctx, q.name, seq, err)
 	}
-	result, err := c.handle(ctx, m, name, run)
+	if refused != nil {
+		return c.send(ctx, q.name, seq, exception(refused))
+	}
+	answer := c.handle(ctx, q)
 	if kind == thrift.ONEWAY {
 		return nil
 	}
-	if err != nil {
-		return c.refuse(ctx, name, seq, err)
-	}
-	return c.answer(ctx, name, seq, result)
+	return c.send(ctx, q.name, seq, answer)
 }
 
 // giveUp answers a call that cannot be read, and ends the connection.
@@ -150,7 +140,7 @@ func (c *conn) giveUp(ctx context.Context, name string, seq int32, err error) er
 		text = fmt.Sprintf("the call is larger than this master takes (%d bytes, %d elements in a list): %v",
 			c.srv.limits.MessageBytes, c.srv.limits.Elements, err)
 	}
-	refused := c.refuse(ctx, name, seq, thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, text))
+	refused := c.send(ctx, name, seq, exception(thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, text)))
 	if refused == nil {
 		c.wire.linger()
 	}
@@ -163,43 +153,43 @@ func tooLarge(err error) bool {
 	return errors.As(err, &tpe) && tpe.TypeId() == thrift.SIZE_LIMIT
 }
 
-// handle runs the call within its time.
-func (c *conn) handle(ctx context.Context, m method, name string, run call) (result thrift.TStruct, err error) {
+// handle answers the call within its time.
+func (c *conn) handle(ctx context.Context, q *request) (answer reply) {
 	begun := time.Now()
+	ctx = context.WithValue(ctx, peerKey{}, q.peer)
 	hctx, cancel := context.WithTimeout(ctx, c.srv.limits.Handle)
 	defer cancel()
-	if m.waits {
-		defer context.AfterFunc(c.srv.draining, cancel)()
-		defer c.wire.watchGone(cancel)()
+	if q.waits {
+		var end context.CancelCauseFunc
+		hctx, end = context.WithCancelCause(hctx)
+		defer end(nil)
+		defer context.AfterFunc(c.srv.draining, func() { end(errDraining) })()
+		defer c.wire.watchGone(func() { end(errGone) })()
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			c.srv.panicked(ctx, c.peer, name, v, debug.Stack())
-			result, err = nil, thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "internal error in "+name)
+			c.srv.panicked(ctx, c.peer, q.name, v, debug.Stack())
+			answer = exception(thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "internal error in "+q.name))
 		}
 		c.srv.calls.Add(1)
 		if c.srv.log.Enabled(ctx, slog.LevelDebug) {
-			c.srv.log.DebugContext(ctx, "call", "method", name, "peer", c.peer, "took", time.Since(begun), "error", err)
+			c.srv.log.DebugContext(ctx, "call", "method", q.name, "peer", q.peer, "took", time.Since(begun), "exception", answer.kind == thrift.EXCEPTION)
 		}
 	}()
-	return run(hctx)
+	return c.srv.attend(hctx, q)
 }
 
-// answer sends the result of a call.
-func (c *conn) answer(ctx context.Context, name string, seq int32, result thrift.TStruct) error {
+// send sends the answer to a call.
+func (c *conn) send(ctx context.Context, name string, seq int32, answer reply) error {
 	// Not the call's own context: an answer is sent whole even where the call's time is over.
-	err := write(context.WithoutCancel(ctx), c.proto, name, thrift.REPLY, seq, result)
+	ctx = context.WithoutCancel(ctx)
+	err := write(ctx, c.proto, name, answer.kind, seq, answer.body)
 	if tooLarge(err) {
 		// Nothing of it was sent. Ask for less, says the error.
-		return c.refuse(ctx, name, seq, thrift.NewTApplicationException(thrift.INTERNAL_ERROR,
+		return write(ctx, c.proto, name, thrift.EXCEPTION, seq, thrift.NewTApplicationException(thrift.INTERNAL_ERROR,
 			fmt.Sprintf("the answer of %s is larger than %d bytes: ask for less at once", name, c.srv.limits.MessageBytes)))
 	}
 	return err
-}
-
-// refuse answers a call with an error.
-func (c *conn) refuse(ctx context.Context, name string, seq int32, err error) error {
-	return write(context.WithoutCancel(ctx), c.proto, name, thrift.EXCEPTION, seq, asApplication(err))
 }
 
 // writable is what every generated struct and TApplicationException can do.

@@ -12,7 +12,7 @@ import (
 
 // The numbers of TaskState, StageState, NodeKind and HoldMode on the wire are those of package dag, which a test checks.
 
-func taskInfo(v *engine.TaskView) *master.TaskInfo {
+func (s *Service) taskInfo(v *engine.TaskView) *master.TaskInfo {
 	counts := make(map[string]int32, len(v.Counts))
 	for i, n := range v.Counts {
 		if n != 0 {
@@ -25,12 +25,23 @@ func taskInfo(v *engine.TaskView) *master.TaskInfo {
 		Priority: v.Priority, Labels: some(v.Labels), Parameters: some(v.Params), Counts: counts, Stages: v.Stages,
 		Holds: holds(v.Holds), Owner: v.Owner, Expires: int64(v.Expires), Outputs: some(v.Globals),
 		Seq: int64(v.Seq), Form: formName(v.Form), Deadline: unlessZero(int64(v.Due)),
+		StaleSince: s.staleSince(),
 	}
 	if v.Remaining >= 0 && !v.Status.Terminal() {
 		left := int64(v.Remaining)
 		info.RemainingMillis = &left
 	}
 	return info
+}
+
+// staleSince is since when the master cannot reach its store, nil if it can.
+func (s *Service) staleSince() *int64 {
+	since, stale := s.engine.Stale()
+	if !stale {
+		return nil
+	}
+	millis := int64(since)
+	return &millis
 }
 
 func formName(f dag.Form) string {
@@ -48,7 +59,7 @@ func (s *Service) stageInfo(v *engine.StageView) *master.StageInfo {
 		Launched: int64(v.Launched), Started: int64(v.Started), Prepared: int64(v.PreparedAt), Ended: int64(v.Ended),
 		Failure: failure(v.Failure), Message: v.Message, Outputs: outputs(v.Outputs), Holds: holds(v.Holds),
 		Info: s.secrets.text(v.Info), Warnings: v.Warnings, Inputs: some(v.Inputs), RetryAt: unlessZero(int64(v.RetryAt)),
-		Index: v.Index,
+		Index: v.Index, StaleSince: s.staleSince(),
 	}
 	if v.Exited {
 		info.ExitCode = &v.ExitCode

@@ -15,46 +15,51 @@ import (
 	"github.com/clic-orchestrator/clic/idl/gen/base"
 	"github.com/clic-orchestrator/clic/idl/gen/master"
 	"github.com/clic-orchestrator/clic/master/engine"
+	"github.com/clic-orchestrator/clic/master/store"
 )
 
 // deaf is an engine that refuses everything: the fuzzer is about what comes before it, and about the answers.
 type deaf struct{ engine.API }
 
 func (deaf) Submit(context.Context, engine.Submission) (*engine.Submitted, error) {
-	return nil, engine.ErrStopping
+	return nil, store.ErrUnavailable
 }
 
-func (deaf) Task(context.Context, string) (*engine.TaskView, error) { return nil, engine.ErrStopping }
+func (deaf) Task(context.Context, string) (*engine.TaskView, error) { return nil, store.ErrUnavailable }
 
 func (deaf) Report(context.Context, engine.StageReport) (bool, bool, error) {
-	return false, false, engine.ErrStopping
+	return false, false, store.ErrUnavailable
 }
 func (deaf) Info(context.Context) engine.Info { return engine.Info{} }
 
-// FuzzServer sends any bytes to a server. It must survive them (calls that reach the parts of the engine that are not there
+// FuzzServer sends any bytes to a server, and to another one that relays to it. It must survive them (calls that reach the parts of the engine that are not there
 // are panics in handlers, which are contained as well), and answer the next client.
 func FuzzServer(f *testing.F) {
 	s := NewService(Config{Engine: deaf{}})
 	srv, addr := serveServices(f, map[string]map[string]method{
 		"TaskService": s.taskMethods(), "SchedulerService": s.schedulerMethods(),
 	}, Limits{Receive: 2 * time.Second, MessageBytes: 1 << 20, Elements: 1000})
+	relay, through := start(f, Limits{Receive: 2 * time.Second, MessageBytes: 1 << 20, Elements: 1000, Leaderless: time.Second})
+	relay.Follow(addr)
 	for _, seed := range seeds(f) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		before := srv.decodingPanics.Load()
-		nc := dial(t, addr)
-		// The server may close before it has taken all.
-		_, _ = nc.Write(b)
-		if tcp, ok := nc.(*net.TCPConn); ok {
-			_ = tcp.CloseWrite()
+		before := srv.decodingPanics.Load() + relay.decodingPanics.Load()
+		for _, to := range []string{addr, through} {
+			nc := dial(t, to)
+			// The server may close before it has taken all.
+			_, _ = nc.Write(b)
+			if tcp, ok := nc.(*net.TCPConn); ok {
+				_ = tcp.CloseWrite()
+			}
+			_, _ = io.Copy(io.Discard, nc)
+			nc.Close()
 		}
-		_, _ = io.Copy(io.Discard, nc)
-		nc.Close()
-		if n := srv.decodingPanics.Load(); n != before {
+		if n := srv.decodingPanics.Load() + relay.decodingPanics.Load(); n != before {
 			t.Errorf("decoding panicked")
 		}
-		_, err := oldForm().tasks(dial(t, addr)).GetTask(context.Background(), "x")
+		_, err := oldForm().tasks(dial(t, through)).GetTask(context.Background(), "x")
 		var e *base.ClicError
 		if !errors.As(err, &e) || e.Code != base.ErrorCode_UNAVAILABLE {
 			t.Errorf("a good call afterwards: %v", err)
@@ -79,6 +84,7 @@ func seeds(f *testing.F) [][]byte {
 		{"TaskService:listTasks", &master.TaskServiceListTasksArgs{Query: &master.TaskQuery{States: []master.TaskState{1, 2}}}},
 		{"SchedulerService:postStageStarted", &master.SchedulerServicePostStageStartedArgs{StageId: "s", SubmitMsg: map[string]string{"k": "v"}}},
 		{"SchedulerService:reportFailed", &master.SchedulerServiceReportFailedArgs{Attempt: &master.AttemptRef{StageId: "s", Attempt: new(int32(1))}}},
+		{"Relayed:10.0.0.1|TaskService:getTask", &master.TaskServiceGetTaskArgs{TaskName: "x"}},
 		{"nothing", &master.TaskServiceGetMasterInfoArgs{}},
 	} {
 		for _, form := range forms() {

@@ -26,6 +26,9 @@ type Limits struct {
 	RateBytes int
 	// Handle is how long a call may run. It is longer than MaxWait.
 	Handle time.Duration
+	// Leaderless is how long a call waits while no master leads, or none answers. Reports of stages wait as long as Handle
+	// allows: a program may die of an error.
+	Leaderless time.Duration
 }
 
 // MaxWait is the longest wait of a long poll (watch, readLog).
@@ -43,6 +46,7 @@ var DefaultLimits = Limits{
 	Send:         30 * time.Second,
 	RateBytes:    256 << 10,
 	Handle:       MaxWait + 15*time.Second,
+	Leaderless:   15 * time.Second,
 }
 
 // WithDefaults is a copy in which zero fields have their defaults.
@@ -71,6 +75,7 @@ func (l Limits) WithDefaults() Limits {
 		{&l.Receive, d.Receive},
 		{&l.Send, d.Send},
 		{&l.Handle, d.Handle},
+		{&l.Leaderless, d.Leaderless},
 	} {
 		if *f.value == 0 {
 			*f.value = f.standard
@@ -96,6 +101,7 @@ func (l Limits) Validate() error {
 		{"time to receive", int(l.Receive), math.MaxInt},
 		{"time to send", int(l.Send), math.MaxInt},
 		{"time to handle", int(l.Handle), math.MaxInt},
+		{"time to wait for a leader", int(l.Leaderless), math.MaxInt},
 	} {
 		if f.value <= 0 || f.value > f.most {
 			return fmt.Errorf("limit of %s is out of range: %d", f.name, f.value)

@@ -61,10 +61,11 @@ func serve(tb testing.TB, methods map[string]method, limits Limits) (*Server, st
 
 func serveServices(tb testing.TB, services map[string]map[string]method, limits Limits) (*Server, string) {
 	tb.Helper()
-	srv, err := newServer(services, limits, slog.New(slog.DiscardHandler))
+	srv, err := NewServer(limits, slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)
 	}
+	srv.begin(&turn{table: newTable(services)})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
@@ -112,6 +113,12 @@ func wantClosed(t *testing.T, nc net.Conn) {
 	if len(b) > 0 {
 		t.Fatalf("the server said %q", b)
 	}
+}
+
+// waiting marks a method as a long poll.
+func waiting(m method) method {
+	m.waits = true
+	return m
 }
 
 // echo is a getPlan that gives back the name that it was asked for.

@@ -76,7 +76,7 @@ func (s *Service) ListAllTask(ctx context.Context) ([]map[string]string, error) 
 }
 
 func (s *Service) oldTask(v *engine.TaskView) map[string]string {
-	return map[string]string{
+	return s.marked(map[string]string{
 		"plan_name":     v.Name,
 		"submit_time":   s.oldTime(v.Submitted),
 		"start_time":    s.oldTime(v.Started),
@@ -84,7 +84,15 @@ func (s *Service) oldTask(v *engine.TaskView) map[string]string {
 		"task_status":   v.Status.String(),
 		"task_runtime":  oldRuntime(v.Started, v.Ended),
 		"task_message":  v.Message,
+	})
+}
+
+// marked adds since when the master cannot reach its store, if it cannot: what it says is what it knew then.
+func (s *Service) marked(m map[string]string) map[string]string {
+	if since, stale := s.engine.Stale(); stale {
+		m["stale_since"] = s.oldTime(since)
 	}
+	return m
 }
 
 // GetTaskInfo describes a task; the map is empty where there is none.
@@ -142,7 +150,7 @@ func (s *Service) GetStageInfo(ctx context.Context, stageID string) (map[string]
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{
+	return s.marked(map[string]string{
 		"stage_id":      v.ID,
 		"platform":      v.Platform,
 		"parent_list":   strings.Join(v.Parents, ","),
@@ -154,7 +162,7 @@ func (s *Service) GetStageInfo(ctx context.Context, stageID string) (map[string]
 		"stage_runtime": oldRuntime(v.Started, v.Ended),
 		"stage_status":  v.Status.String(),
 		"stage_message": v.Message,
-	}, nil
+	}), nil
 }
 
 // jobInfo describes what runs a stage: its process or Job, its template, and what it was given.
@@ -217,32 +225,48 @@ func (s *Service) GetStageResult_(ctx context.Context, stageID string) (string, 
 
 // PostStageStarted says that the program has begun.
 func (s *Service) PostStageStarted(ctx context.Context, stageID string, msg map[string]string) (*base.ServiceBaseResult_, error) {
-	return s.post(ctx, engine.StageReport{StageID: stageID, What: dag.ReportStarted, Info: s.described(msg)}), nil
+	answer, _ := s.post(ctx, s.started(stageID, msg)) // the answer says it all
+	return answer, nil
 }
 
 // PostDataPrepared says that the program's output can be read.
 func (s *Service) PostDataPrepared(ctx context.Context, stageID string) (*base.ServiceBaseResult_, error) {
-	return s.post(ctx, engine.StageReport{StageID: stageID, What: dag.ReportPrepared}), nil
+	answer, _ := s.post(ctx, prepared(stageID)) // the answer says it all
+	return answer, nil
 }
 
 // PostStageCompleted says that the program's work is done.
 func (s *Service) PostStageCompleted(ctx context.Context, stageID string, msg map[string]string) (*base.ServiceBaseResult_, error) {
-	return s.post(ctx, engine.StageReport{StageID: stageID, What: dag.ReportCompleted, Info: s.described(msg)}), nil
+	answer, _ := s.post(ctx, s.completed(stageID, msg)) // the answer says it all
+	return answer, nil
 }
 
-func (s *Service) post(ctx context.Context, r engine.StageReport) *base.ServiceBaseResult_ {
+func (s *Service) started(stageID string, msg map[string]string) engine.StageReport {
+	return engine.StageReport{StageID: stageID, What: dag.ReportStarted, Info: s.described(msg)}
+}
+
+func prepared(stageID string) engine.StageReport {
+	return engine.StageReport{StageID: stageID, What: dag.ReportPrepared}
+}
+
+func (s *Service) completed(stageID string, msg map[string]string) engine.StageReport {
+	return engine.StageReport{StageID: stageID, What: dag.ReportCompleted, Info: s.described(msg)}
+}
+
+// post gives the answer, and the error that it speaks of.
+func (s *Service) post(ctx context.Context, r engine.StageReport) (*base.ServiceBaseResult_, error) {
 	r.Attempt = dag.CurrentAttempt
 	accepted, _, err := s.engine.Report(ctx, r)
 	switch {
 	case err == nil && accepted:
-		return &base.ServiceBaseResult_{ResultCode: base.ResultCode_SUCCESS}
+		return &base.ServiceBaseResult_{ResultCode: base.ResultCode_SUCCESS}, nil
 	case err == nil, errors.Is(err, dag.ErrRefused):
-		return &base.ServiceBaseResult_{ResultCode: base.ResultCode_SUCCESS, Message: "too late: nothing was changed"}
+		return &base.ServiceBaseResult_{ResultCode: base.ResultCode_SUCCESS, Message: "too late: nothing was changed"}, nil
 	}
 	code := base.ResultCode_EXCEPTION
 	switch codeOf(err) {
 	case base.ErrorCode_NOT_FOUND, base.ErrorCode_INVALID:
 		code = base.ResultCode_PARAMETER_ERROR
 	}
-	return &base.ServiceBaseResult_{ResultCode: code, Message: err.Error()}
+	return &base.ServiceBaseResult_{ResultCode: code, Message: err.Error()}, err
 }

@@ -13,11 +13,11 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// Server serves Thrift calls on a listener. Make one with NewServer.
+// Server serves Thrift calls on a listener, by a service of its own or by relaying them to the master that leads. Make one with
+// NewServer.
 type Server struct {
 	limits Limits
 	conf   *thrift.TConfiguration
-	table  table
 	log    *slog.Logger
 	heavy  chan struct{}
 
@@ -26,6 +26,14 @@ type Server struct {
 	halt     context.CancelFunc
 	draining context.Context
 	drain    context.CancelFunc
+
+	// turn is who answers; turning is held while it changes. self describes this master while it does not lead.
+	turn       atomic.Pointer[turn]
+	turning    sync.Mutex
+	lastLeader string
+	lastResort time.Duration
+	links      links
+	self       atomic.Pointer[Service]
 
 	mu       sync.Mutex
 	listener net.Listener
@@ -36,6 +44,8 @@ type Server struct {
 	accepted, refused, calls atomic.Int64
 	panics, decodingPanics   atomic.Int64
 	complained               atomic.Int64
+	relayed, repeated        atomic.Int64
+	waiting                  atomic.Int64
 }
 
 // Stats are counters since the start, and the clients of this moment.
@@ -43,17 +53,14 @@ type Stats struct {
 	// Connections are the clients now. Accepted, Refused (over the limit), Calls and Panics count from the start.
 	Connections                      int
 	Accepted, Refused, Calls, Panics int64
+	// Relayed are calls that another master answered, Repeated the tries beyond the first of calls whose leader had gone. Waiting
+	// are the calls that wait for a leader now.
+	Relayed, Repeated, Waiting int64
 }
 
-// NewServer makes a server for the service. The limits must be valid; zero fields have defaults. log must not be nil.
-func NewServer(s *Service, limits Limits, log *slog.Logger) (*Server, error) {
-	return newServer(map[string]map[string]method{
-		"TaskService":      s.taskMethods(),
-		"SchedulerService": s.schedulerMethods(),
-	}, limits, log)
-}
-
-func newServer(services map[string]map[string]method, limits Limits, log *slog.Logger) (*Server, error) {
+// NewServer makes a server for which nobody leads yet: see Lead, Follow and Nobody. The limits must be valid; zero fields have
+// defaults. log must not be nil.
+func NewServer(limits Limits, log *slog.Logger) (*Server, error) {
 	limits = limits.WithDefaults()
 	if err := limits.Validate(); err != nil {
 		return nil, err
@@ -65,13 +72,15 @@ func newServer(services map[string]map[string]method, limits Limits, log *slog.L
 			MaxFrameSize:     int32(limits.MessageBytes),
 			MaxContainerSize: int32(limits.Elements),
 		},
-		table: newTable(services),
-		log:   log,
-		heavy: make(chan struct{}, limits.HeavyCalls),
-		conns: make(map[*conn]struct{}),
+		log:        log,
+		lastResort: lastResort,
+		links:      links{limit: limits.MessageBytes, dial: (&net.Dialer{}).DialContext},
+		heavy:      make(chan struct{}, limits.HeavyCalls),
+		conns:      make(map[*conn]struct{}),
 	}
 	srv.base, srv.halt = context.WithCancel(context.Background())
 	srv.draining, srv.drain = context.WithCancel(context.Background())
+	srv.Nobody()
 	return srv, nil
 }
 
@@ -164,10 +173,11 @@ func (s *Server) forget(c *conn) {
 }
 
 // Stop ends the server: no new clients, idle connections are closed, long polls are answered at once, and calls that are
-// under way are answered. When ctx ends before that, they are cancelled, their connections are closed, and Stop returns
+// under way are answered, here or by the leader; those that wait for a leader are told so. When ctx ends before that, they are cancelled, their connections are closed, and Stop returns
 // ctx's error once they are gone (or will not go). Idempotent; a second Stop with a shorter ctx makes a first one hurry.
 func (s *Server) Stop(ctx context.Context) error {
 	s.drain()
+	defer s.links.close()
 	s.mu.Lock()
 	if s.listener != nil {
 		_ = s.listener.Close()
@@ -214,6 +224,7 @@ func (s *Server) Stats() Stats {
 	return Stats{
 		Connections: n, Accepted: s.accepted.Load(), Refused: s.refused.Load(),
 		Calls: s.calls.Load(), Panics: s.panics.Load(),
+		Relayed: s.relayed.Load(), Repeated: s.repeated.Load(), Waiting: s.waiting.Load(),
 	}
 }
 

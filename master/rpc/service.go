@@ -8,13 +8,14 @@ import (
 	"github.com/clic-orchestrator/clic/idl/gen/master"
 	"github.com/clic-orchestrator/clic/master/engine"
 	"github.com/clic-orchestrator/clic/master/results"
+	"github.com/clic-orchestrator/clic/master/store"
 )
 
 // Config is what the services are made of.
 type Config struct {
-	// Engine does the work. Required.
+	// Engine does the work. Without one the service only describes the master (see Server.Describe).
 	Engine engine.API
-	// Results reads the results of stages. Required.
+	// Results reads the results of stages. Required where there is an engine.
 	Results *results.Reader
 	// ReadPlan reads a plan that submitPlan names by its path. It decides what may be read, and gives ErrDenied, ErrTooLarge
 	// or the file system's errors. Nil allows nothing.
@@ -24,6 +25,10 @@ type Config struct {
 	// Version, Address and Store describe the master in getMasterInfo; Started is when it started.
 	Version, Address, Store string
 	Started                 time.Time
+	// Members says which role this master has ("leader" or "follower"), where the leader is reached ("" while there is none),
+	// and which masters share the store, the leader first. Nil for a store that serves one master only. It has little time:
+	// it is asked whenever somebody asks about the master.
+	Members func(ctx context.Context) (role, leader string, members []store.Member)
 }
 
 // Service answers the calls of both services. Its methods are those of the generated interfaces, grouped in files: old.go
@@ -35,6 +40,7 @@ type Service struct {
 	zone    *time.Location
 	secrets *redactor
 	about   master.MasterInfo
+	members func(ctx context.Context) (role, leader string, members []store.Member)
 }
 
 // The services are complete.
@@ -54,21 +60,11 @@ func NewService(c Config) *Service {
 		}
 	}
 	return &Service{
-		engine: c.Engine, results: c.Results, read: c.ReadPlan, zone: c.Location, secrets: newRedactor(),
+		engine: c.Engine, results: c.Results, read: c.ReadPlan, zone: c.Location, secrets: newRedactor(), members: c.Members,
 		about: master.MasterInfo{
 			Version: c.Version, Address: c.Address, Store: c.Store, Started: c.Started.UnixMilli(),
 		},
 	}
-}
-
-// GetMasterInfo describes the master.
-func (s *Service) GetMasterInfo(ctx context.Context) (*master.MasterInfo, error) {
-	info := s.about
-	now := s.engine.Info(ctx)
-	info.Executors = now.Executors
-	info.Epoch = int64(now.Epoch)
-	info.ActiveTasks, info.ActiveStages = clamp32(now.ActiveTasks), clamp32(now.ActiveStages)
-	return &info, nil
 }
 
 // someone is who did something: what the caller says, or where the call came from.

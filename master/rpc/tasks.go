@@ -47,7 +47,7 @@ func (s *Service) GetTask(ctx context.Context, taskName string) (*master.TaskInf
 	if err != nil {
 		return nil, err
 	}
-	return taskInfo(v), nil
+	return s.taskInfo(v), nil
 }
 
 // ListTasks reads a page of the tasks, newest first.
@@ -73,9 +73,9 @@ func (s *Service) ListTasks(ctx context.Context, q *master.TaskQuery) (*master.T
 	if err != nil {
 		return nil, err
 	}
-	out := &master.TaskPage{Tasks: make([]*master.TaskInfo, len(page.Tasks)), NextCursor: page.Next}
+	out := &master.TaskPage{Tasks: make([]*master.TaskInfo, len(page.Tasks)), NextCursor: page.Next, StaleSince: s.staleSince()}
 	for i := range page.Tasks {
-		out.Tasks[i] = taskInfo(&page.Tasks[i])
+		out.Tasks[i] = s.taskInfo(&page.Tasks[i])
 	}
 	return out, nil
 }

@@ -14,6 +14,7 @@ import (
 var (
 	errTooSlow = errors.New("call waited too long for its turn")
 	errClosing = errors.New("server is stopping")
+	errGone    = errors.New("client has gone away")
 )
 
 // wire is the connection as Thrift's protocols see it. It bounds the bytes and the time of each call. All methods but

@@ -34,12 +34,14 @@ var (
 // Store keeps tasks. All methods may be called from several goroutines.
 type Store interface {
 	// Lead makes the caller the leader: it returns an epoch higher than any before, and from then on every Commit with a
-	// lower epoch fails with ErrFenced. Repeating it gives a yet higher epoch.
+	// lower epoch fails with ErrFenced. Repeating it gives a yet higher epoch. An epoch is never lower than the time in
+	// milliseconds, so that one that a store has lost is not given again, and those of two stores can be compared.
 	Lead(ctx context.Context, holder string) (epoch uint64, err error)
 	// Commit writes a batch. Each Change is applied whole or not at all; after a nil error all are durable, in order.
 	// On ErrFenced and ErrExists nothing of the whole batch was written (a store of several parts may have written some of it
 	// on ErrFenced while the new leader's Lead is still under way). Repeating a batch whose outcome is unknown is safe
-	// when it is the very same: applying a Change twice is the same as once (Log entries are identified by their Seq).
+	// when it is the very same: applying a Change twice is the same as once (Log entries are identified by their Seq). An empty
+	// batch only checks the epoch.
 	Commit(ctx context.Context, epoch uint64, batch []Change) error
 	// Load reads a task whole. ErrNotFound.
 	Load(ctx context.Context, task string) (*Record, error)

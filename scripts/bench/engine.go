@@ -12,6 +12,7 @@ import (
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/executors"
 	"github.com/clic-orchestrator/clic/master/engine"
+	"github.com/clic-orchestrator/clic/master/store"
 	"github.com/clic-orchestrator/clic/master/store/bolt"
 )
 
@@ -57,7 +58,7 @@ func (x *instant) Launch(ctx context.Context, a executors.Attempt) error {
 }
 
 func (x *instant) Cancel(context.Context, string, time.Duration) error { return nil }
-func (x *instant) Recover(context.Context, []executors.Attempt) error  { return nil }
+func (x *instant) Recover(context.Context, uint64, []executors.Attempt) error  { return nil }
 func (x *instant) Forget(context.Context, []string) error              { return nil }
 func (x *instant) Stop(context.Context) error                          { return nil }
 func (x *instant) Logs(context.Context, string, executors.LogOptions) (io.ReadCloser, error) {
@@ -75,6 +76,11 @@ func (b *bench) withEngine(x executors.Executor, use func(*engine.Engine) error)
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	return b.withEngineOn(s, x, use)
+}
+
+// withEngineOn gives use an engine on a store.
+func (b *bench) withEngineOn(s store.Store, x executors.Executor, use func(*engine.Engine) error) (err error) {
 	e, err := engine.New(engine.Config{Store: s, Executors: map[string]executors.Executor{"local": x}})
 	if err != nil {
 		return err

@@ -63,6 +63,12 @@ var measurements = []measurement{
 	{"plan", parsePlan},
 	{"events", events},
 	{"large", largePlan},
+	{"redis-events", redisEvents},
+	{"redis-callbacks", redisCallbacks},
+	{"redis-join", redisJoin},
+	{"redis-large", redisLarge},
+	{"redis-list", redisList},
+	{"redis-recovery", redisRecovery},
 	{"thrift", thriftCalls},
 	{"version", startUp},
 }
@@ -70,7 +76,7 @@ var measurements = []measurement{
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	only := flags.String("only", "", "measure only what matches this `REGEXP`: chain, fanout, step, plan, events, large, thrift, version")
+	only := flags.String("only", "", "measure only what matches this `REGEXP`: chain, fanout, step, plan, events, large, redis-…, thrift, version")
 	quick := flags.Bool("quick", false, "smaller sizes and fewer rounds: to see that it works, not to tell figures")
 	parent := flags.String("dir", os.TempDir(), "`DIRECTORY` on the disk to measure")
 	if err := flags.Parse(args); err != nil {

@@ -35,3 +35,15 @@ func argoPlan(stages, width int) string {
 	b.WriteString("  - name: work\n    container:\n      image: none\n      command: [\"true\"]\n")
 	return b.String()
 }
+
+// joinPlan is a plan of the CLIC form: stages beside each other, and one that waits for all.
+func joinPlan(width int) string {
+	plan := clicPlan(width, width)
+	head, tail, _ := strings.Cut(plan, "  - name: java\n")
+	var all []string
+	for i := range width {
+		all = append(all, fmt.Sprintf("s%d", i))
+	}
+	return head + fmt.Sprintf("      - name: join\n        template: java\n        dependencies: [%s]\n", strings.Join(all, ", ")) +
+		"        arguments:\n          parameters:\n          - name: javaArgs\n            value: run --dagPath=/data/join.yml\n  - name: java\n" + tail
+}

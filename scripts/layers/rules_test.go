@@ -69,7 +69,17 @@ var layers = []layer{
 		packages: "master/engine/...", project: []tree{"dag", "dag/plan/...", "executors", "master/store"}, modules: anyModule,
 		never: []tree{"master/rpc/...", "master/console/...", "shell/..."},
 	},
+	// Who leads: the contract of the store, nothing of what a leader does.
+	{
+		packages: "master/lead/...", project: []tree{"dag", "master/store"}, modules: []string{},
+		never: []tree{"master/engine/...", "master/rpc/...", "master/console/...", "shell/..."},
+	},
 	{packages: "master/results/...", project: []tree{"dag"}, never: []tree{"shell/..."}, modules: anyModule},
+	// Moves what stores keep; it knows the contract, and in its tests the adapters.
+	{
+		packages: "master/archive/...", project: []tree{"dag", "master/store"}, modules: anyModule,
+		never: []tree{"master/rpc/...", "master/console/...", "shell/..."},
+	},
 
 	// The front ends. Only rpc speaks Thrift.
 	{packages: "master/rpc/...", project: append(frontEndMay, "idl/gen/..."), modules: anyModule},

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/rand"
 
 	"github.com/clic-orchestrator/clic/idl/gen/master"
 )
@@ -14,8 +15,13 @@ func (c *Client) SubmitPlan(ctx context.Context, planName string, planDagPath st
 	return c.calls().SubmitPlan(ctx, planName, planDagPath)
 }
 
-// Submit submits a plan by its text.
+// Submit submits a plan by its text. A submission without a request id gets one, so that repeating it submits once.
 func (c *Client) Submit(ctx context.Context, submission *master.Submission) (*master.SubmitAnswer, error) {
+	if submission.GetRequestId() == "" {
+		own := *submission
+		own.RequestId = new(rand.Text())
+		submission = &own
+	}
 	return c.calls().Submit(ctx, submission)
 }
 

@@ -3,8 +3,9 @@
 //
 // A Client has one method per call of the TaskService in idl/master.thrift. Beneath the generated code it
 // implements the Thrift library's TClient: connections are made when needed and kept for the next call, each call is
-// bounded in time and size, a cancelled context ends a call at once, and calls that may be repeated are repeated when the
-// connection breaks. Errors are a *base.ClicError where the master answered with one, an *UnreachableError where no
+// bounded in time and size, a cancelled context ends a call at once, and calls that may be repeated are repeated while the
+// connection breaks or the master cannot serve them, for as long as another master may need to take over. Submissions always carry
+// a request id, so that they can be repeated too. Errors are a *base.ClicError where the master answered with one, an *UnreachableError where no
 // connection could be made, a *LostError where it broke and the call was not (or could not be) repeated, a
 // *TimeoutError where the answer did not come in time, the context's own error where it was cancelled, and else the Thrift
 // library's TApplicationException.
@@ -14,13 +15,13 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/clic-orchestrator/clic/idl/gen/base"
-	"github.com/clic-orchestrator/clic/idl/gen/master"
 )
 
 // service is the name of the TaskService in the master's multiplexer.
@@ -28,21 +29,29 @@ const service = "TaskService"
 
 // Config says how to reach a master. The zero value of every field but Address is replaced by WithDefaults.
 type Config struct {
-	// Address is the master's host:port.
+	// Address is the master's host:port, or those of several masters that share a store, with commas between them. They are tried
+	// in order; the one that answers is asked first from then on.
 	Address string
 	// Source says where the address came from, for messages; may be "".
 	Source string
-	// ConnectTimeout bounds making a connection. Default: 5 s.
+	// ConnectTimeout bounds making a connection. Default: 5 s; 2 s where there are several masters.
 	ConnectTimeout time.Duration
 	// CallTimeout bounds a call whose context has no deadline. Default: 60 s.
 	CallTimeout time.Duration
 	// MaxMessage bounds the bytes of one answer. Default: 256 MiB.
 	MaxMessage int32
-	// Attempts is how often a call that may be repeated is sent in all. Default: 4. It is about broken connections only:
+	// Patience is for how long a call that may be repeated is repeated, from its first failure: while the connection breaks, and
+	// while the master says that it cannot serve it now. Default: 10 s, which is more than another master needs to take over. But
 	// the first connection of all is tried once, so that a master that does not run is told at once.
-	Attempts int
-	// Backoff is the pause before the first repetition, doubled for each later one. Default: 100 ms.
+	Patience time.Duration
+	// TryTimeout is how long the first try of a call that may be repeated waits for an answer where there is another master to
+	// ask; every later one waits longer. A master that was stopped in its tracks still accepts connections. Default: 10 s.
+	TryTimeout time.Duration
+	// Backoff is the pause before the first repetition, doubled for each later one up to a second. Default: 100 ms.
 	Backoff time.Duration
+	// OnStale is told when an answer says that the master cannot reach its store: since when. What it answers is what it knew
+	// then. It is called for every such answer, before the answer is given.
+	OnStale func(since time.Time)
 	// Dial replaces net.Dialer.DialContext, for tests and tunnels.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -51,6 +60,9 @@ type Config struct {
 func (c Config) WithDefaults() Config {
 	if c.ConnectTimeout <= 0 {
 		c.ConnectTimeout = 5 * time.Second
+		if strings.Contains(c.Address, ",") {
+			c.ConnectTimeout = 2 * time.Second
+		}
 	}
 	if c.CallTimeout <= 0 {
 		c.CallTimeout = 60 * time.Second
@@ -58,11 +70,17 @@ func (c Config) WithDefaults() Config {
 	if c.MaxMessage <= 0 {
 		c.MaxMessage = 256 << 20
 	}
-	if c.Attempts <= 0 {
-		c.Attempts = 4
+	if c.Patience <= 0 {
+		c.Patience = 10 * time.Second
+	}
+	if c.TryTimeout <= 0 {
+		c.TryTimeout = 10 * time.Second
 	}
 	if c.Backoff <= 0 {
 		c.Backoff = 100 * time.Millisecond
+	}
+	if c.OnStale == nil {
+		c.OnStale = func(time.Time) {}
 	}
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{}).DialContext
@@ -70,26 +88,29 @@ func (c Config) WithDefaults() Config {
 	return c
 }
 
-// maxIdle is how many connections are kept for later calls.
-const maxIdle = 4
-
 // Client calls a master. All methods may be called from several goroutines.
 type Client struct {
-	config Config
+	config    Config
+	addresses []string
 
 	mu        sync.Mutex
-	idle      []*conn
-	connected bool // a connection was made at least once
+	good      int     // index of the address that is asked first
+	idle      []*conn // to that address
+	connected bool    // a connection was made at least once
 	closed    bool
 }
 
 // New makes a client. No connection is made before the first call.
 func New(config Config) *Client {
-	return &Client{config: config.WithDefaults()}
+	return &Client{config: config.WithDefaults(), addresses: strings.Split(config.Address, ",")}
 }
 
-// Address is the master's host:port.
-func (c *Client) Address() string { return c.config.Address }
+// Address is the host:port of the master that is asked first.
+func (c *Client) Address() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.addresses[c.good]
+}
 
 // Close closes the kept connections. Calls under way are not interrupted: cancel their contexts. Idempotent.
 func (c *Client) Close() error {
@@ -103,21 +124,6 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// repeatable are the calls that change nothing, or the same when they come twice. A submission is among them only
-// where it carries a request id.
-func repeatable(method string, args thrift.TStruct) bool {
-	switch method {
-	case "listAllTask", "getTaskInfo", "getStageInfo", "getStageIdOfTask", "getStageResult",
-		"getTask", "listTasks", "getStage", "listStages", "explain", "getPlan", "planRetry",
-		"watch", "readLog", "getResult", "previewResult", "getMasterInfo":
-		return true
-	case "submit":
-		a, ok := args.(*master.TaskServiceSubmitArgs)
-		return ok && (a.Submission.GetRequestId() != "" || a.Submission.GetDryRun())
-	}
-	return false
-}
-
 // Call implements thrift.TClient for the generated client.
 func (c *Client) Call(ctx context.Context, method string, args, result thrift.TStruct) (thrift.ResponseMeta, error) {
 	if _, bounded := ctx.Deadline(); !bounded {
@@ -125,37 +131,74 @@ func (c *Client) Call(ctx context.Context, method string, args, result thrift.TS
 		ctx, cancel = context.WithTimeout(ctx, c.config.CallTimeout)
 		defer cancel()
 	}
-	again := repeatable(method, args)
-	attempts := 1
-	if again {
-		attempts = c.config.Attempts
+	again := repetitionOf(method, args)
+	uncertain, err := c.persist(ctx, method, args, result, again)
+	if refused := thrown(result); err == nil && refused != nil && (uncertain || refused.RetryAfterMillis != nil) {
+		c.settle(ctx, method, args, result, refused)
 	}
+	if since := staleSince(result); since != 0 && err == nil {
+		c.config.OnStale(time.UnixMilli(since))
+	}
+	return thrift.ResponseMeta{}, err
+}
+
+// longestPause bounds the pause between two tries.
+const longestPause = time.Second
+
+// persist sends a call until it is answered, as long as that makes sense. uncertain is set where it may have been carried out by
+// a try before the one that was answered.
+func (c *Client) persist(ctx context.Context, method string, args, result thrift.TStruct, again repetition) (uncertain bool, err error) {
 	pause := c.config.Backoff
+	var until time.Time
 	for n := 1; ; n++ {
-		err := c.once(ctx, method, args, result, again)
-		if err == nil {
-			return thrift.ResponseMeta{}, nil
+		begun := time.Now()
+		err := c.once(ctx, n, method, args, result, again)
+		retry := err == nil && retryable(thrown(result))
+		if err == nil && !retry {
+			return uncertain, nil
 		}
-		if ctx.Err() != nil {
-			return thrift.ResponseMeta{}, c.ended(ctx, method, again)
+		if err != nil && ctx.Err() != nil {
+			return uncertain, c.ended(ctx, method, again != same)
 		}
-		if n >= attempts || !c.worthRepeating(err) {
-			return thrift.ResponseMeta{}, err
+		if until.IsZero() {
+			if !retry {
+				begun = time.Now() // a master that says that it cannot serve has waited with the call itself
+			}
+			until = begun.Add(c.config.Patience)
 		}
+		late := time.Now().Add(pause).After(until)
+		if again == never || late || err != nil && !c.worthRepeating(err) {
+			return uncertain, err
+		}
+		if _, lost := errors.AsType[*LostError](err); lost || retry {
+			uncertain = true
+		}
+		if retry {
+			hint := time.Duration(thrown(result).GetRetryAfterMillis()) * time.Millisecond
+			pause = max(pause, min(hint, longestPause))
+		}
+		c.turn()
 		select {
 		case <-ctx.Done():
-			return thrift.ResponseMeta{}, c.ended(ctx, method, again)
+			if err == nil {
+				return uncertain, nil // the answer was that it may succeed later
+			}
+			return uncertain, c.ended(ctx, method, again != same)
 		case <-time.After(pause):
 		}
-		pause *= 2
+		pause = min(2*pause, longestPause)
+		forget(result)
 	}
 }
 
-// worthRepeating tells a broken connection from an answer. A master that could not be reached from the start is not
-// waited for.
+// worthRepeating tells a broken connection, and a master that is not there now, from an answer. A master that could not be
+// reached from the start is not waited for.
 func (c *Client) worthRepeating(err error) bool {
 	if _, ok := errors.AsType[*LostError](err); ok {
 		return true
+	}
+	if app, ok := errors.AsType[thrift.TApplicationException](err); ok {
+		return passing(app)
 	}
 	if _, ok := errors.AsType[*UnreachableError](err); ok {
 		c.mu.Lock()
@@ -166,21 +209,27 @@ func (c *Client) worthRepeating(err error) bool {
 }
 
 // ended is the error of a call whose context is done.
-func (c *Client) ended(ctx context.Context, method string, repeatable bool) error {
+func (c *Client) ended(ctx context.Context, method string, uncertain bool) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return &TimeoutError{Address: c.config.Address, Method: method, Uncertain: !repeatable}
+		return &TimeoutError{Address: c.Address(), Method: method, Uncertain: uncertain}
 	}
 	return ctx.Err()
 }
 
 // once sends a call and reads its answer. A call that must not be sent twice gets a new connection, because a kept one
 // may have been closed by the master meanwhile, which shows only after the call was written.
-func (c *Client) once(ctx context.Context, method string, args, result thrift.TStruct, again bool) error {
-	k, err := c.take(ctx, !again)
+func (c *Client) once(ctx context.Context, n int, method string, args, result thrift.TStruct, again repetition) error {
+	k, err := c.take(ctx, again == never)
 	if err != nil {
 		return err
 	}
-	err = k.call(ctx, method, args, result)
+	calling := ctx
+	if len(c.addresses) > 1 && again == same {
+		var cancel context.CancelFunc
+		calling, cancel = context.WithTimeout(ctx, time.Duration(n)*c.config.TryTimeout+ownWait(args))
+		defer cancel()
+	}
+	err = k.call(calling, method, args, result)
 	if err == nil || isAnswer(err) {
 		c.put(k)
 		return err
@@ -189,7 +238,7 @@ func (c *Client) once(ctx context.Context, method string, args, result thrift.TS
 	if sizeErr := k.tooLarge(); sizeErr != nil {
 		return sizeErr
 	}
-	return &LostError{Address: c.config.Address, Method: method, Uncertain: !again, Err: err}
+	return &LostError{Address: k.address, Method: method, Uncertain: again != same, Err: err}
 }
 
 // isAnswer reports whether the error is what the master said, so that the connection is still good.
@@ -203,39 +252,6 @@ func isAnswer(err error) bool {
 		return false // the stream is out of step
 	}
 	return true
-}
-
-func (c *Client) take(ctx context.Context, fresh bool) (*conn, error) {
-	if !fresh {
-		c.mu.Lock()
-		if n := len(c.idle); n > 0 {
-			k := c.idle[n-1]
-			c.idle = c.idle[:n-1]
-			c.mu.Unlock()
-			return k, nil
-		}
-		c.mu.Unlock()
-	}
-	dialing, cancel := context.WithTimeout(ctx, c.config.ConnectTimeout)
-	defer cancel()
-	socket, err := c.config.Dial(dialing, "tcp", c.config.Address)
-	if err != nil {
-		return nil, &UnreachableError{Address: c.config.Address, Source: c.config.Source, Err: err}
-	}
-	c.mu.Lock()
-	c.connected = true
-	c.mu.Unlock()
-	return newConn(socket, c.config.MaxMessage), nil
-}
-
-func (c *Client) put(k *conn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed || k.spoiled || len(c.idle) >= maxIdle {
-		k.close()
-		return
-	}
-	c.idle = append(c.idle, k)
 }
 
 // Code is the master's error code in err, or base.ErrorCode_UNKNOWN where the master did not answer with a ClicError.

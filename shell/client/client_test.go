@@ -26,6 +26,11 @@ type handler struct {
 	getTask func(ctx context.Context, name string) (*master.TaskInfo, error)
 	resume  func() error
 	submit  func() (*master.SubmitAnswer, error)
+	retry   func() (*master.RetryPlan, error)
+}
+
+func (h *handler) RetryTask(context.Context, string, []string, string) (*master.RetryPlan, error) {
+	return h.retry()
 }
 
 func (h *handler) GetTask(ctx context.Context, name string) (*master.TaskInfo, error) {
@@ -96,6 +101,7 @@ func TestRepeats(t *testing.T) {
 	h.getTask = func(context.Context, string) (*master.TaskInfo, error) { first(); return &master.TaskInfo{}, nil }
 	h.submit = func() (*master.SubmitAnswer, error) { first(); return &master.SubmitAnswer{TaskName: "t"}, nil }
 	h.resume = func() error { first(); return nil }
+	h.retry = func() (*master.RetryPlan, error) { first(); return &master.RetryPlan{}, nil }
 	c := connect(t, s.Address(), nil)
 
 	tests := []struct {
@@ -108,8 +114,9 @@ func TestRepeats(t *testing.T) {
 			_, err := c.Submit(t.Context(), &master.Submission{RequestId: new("id")})
 			return err
 		}, true},
-		{"a submission without an id", func() error { _, err := c.Submit(t.Context(), &master.Submission{}); return err }, false},
-		{"a change", func() error { return c.Resume(t.Context(), "s", "") }, false},
+		{"a submission without an id", func() error { _, err := c.Submit(t.Context(), &master.Submission{}); return err }, true},
+		{"a harmless change", func() error { return c.Resume(t.Context(), "s", "") }, true},
+		{"a change that must not be made twice", func() error { _, err := c.RetryTask(t.Context(), "t", nil, ""); return err }, false},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {

@@ -13,21 +13,22 @@ import (
 
 // conn is one connection: the binary protocol on a buffered socket, as the old clients speak it. One call at a time.
 type conn struct {
-	socket net.Conn
-	bound  *bounded
-	client *thrift.TStandardClient
+	socket  net.Conn
+	address string
+	bound   *bounded
+	client  *thrift.TStandardClient
 	// spoiled is set where a context ended just as the answer came: the socket's deadline may be set at any moment.
 	spoiled bool
 }
 
-func newConn(socket net.Conn, maxMessage int32) *conn {
+func newConn(socket net.Conn, address string, maxMessage int32) *conn {
 	bound := &bounded{reader: socket, max: int64(maxMessage)}
 	// The protocol's own limit is per string and container, ours is for the answer as a whole.
 	conf := &thrift.TConfiguration{MaxMessageSize: maxMessage, MaxFrameSize: maxMessage}
 	transport := thrift.NewStreamTransport(bound, socket)
 	in := thrift.NewTBinaryProtocolConf(transport, conf)
 	out := thrift.NewTMultiplexedProtocol(thrift.NewTBinaryProtocolConf(transport, conf), service)
-	return &conn{socket: socket, bound: bound, client: thrift.NewTStandardClient(in, out)}
+	return &conn{socket: socket, address: address, bound: bound, client: thrift.NewTStandardClient(in, out)}
 }
 
 // call ends early, with the socket unusable, when the context is done.

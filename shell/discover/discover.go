@@ -31,7 +31,7 @@ const (
 
 // Master is a master's address and where it came from.
 type Master struct {
-	// Address is host:port.
+	// Address is host:port, or several of them with commas between them: masters that share a store.
 	Address string `json:"address"`
 	// Source says where the address came from, for people: "--master", "CLIC_MASTER", a file's path, "the default".
 	Source string `json:"source"`
@@ -100,15 +100,30 @@ func (f Finder) Find() (Master, error) {
 }
 
 func named(value, source string) (Master, error) {
-	address, err := ParseAddress(value)
+	address, err := ParseAddresses(value, DefaultPort)
 	if err != nil {
 		return Master{}, &Error{Where: source, Err: err}
 	}
 	return Master{Address: address, Source: source}, nil
 }
 
+// ParseAddresses checks a list of addresses with commas between them, and completes those without a port.
+func ParseAddresses(list, port string) (string, error) {
+	all := strings.Split(list, ",")
+	for i, one := range all {
+		address, err := parse(one, port)
+		if err != nil {
+			return "", err
+		}
+		all[i] = address
+	}
+	return strings.Join(all, ","), nil
+}
+
 // ParseAddress checks host, host:port or [v6]:port, and completes the port.
-func ParseAddress(s string) (string, error) {
+func ParseAddress(s string) (string, error) { return parse(s, DefaultPort) }
+
+func parse(s, standard string) (string, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
 		return "", errors.New("the address is empty (host:port is expected)")
@@ -116,7 +131,7 @@ func ParseAddress(s string) (string, error) {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
 		// Without a port: a name, an IPv4 address, or an IPv6 address with or without brackets.
-		host, port = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), DefaultPort
+		host, port = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), standard
 		if strings.Contains(host, ":") && net.ParseIP(host) == nil {
 			return "", fmt.Errorf("%q is not an address (host:port is expected)", s)
 		}
@@ -124,7 +139,7 @@ func ParseAddress(s string) (string, error) {
 	if host == "" {
 		host = "127.0.0.1"
 	}
-	if strings.ContainsAny(host, " \t/\"'") {
+	if strings.ContainsAny(host, " \t/\"',") {
 		return "", fmt.Errorf("%q is not an address (host:port is expected, without a scheme)", s)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
@@ -151,7 +166,7 @@ func (v Values) master(file string) (Master, error) {
 	if p, ok := v["port"]; ok && p.Value != "" {
 		port, where = p.Value, p.Line
 	}
-	address, err := ParseAddress(net.JoinHostPort(strings.Trim(ip.Value, "[]"), port))
+	address, err := ParseAddresses(ip.Value, port)
 	if err != nil {
 		return Master{}, &Error{Where: fmt.Sprintf("%s:%d", file, where), Err: err}
 	}

@@ -29,6 +29,7 @@ func TestParseAddress(t *testing.T) {
 		"http://a:7777":  "",
 		"a b":            "",
 		"tcp://1.2.3.4/": "",
+		"a,b":            "",
 	} {
 		got, err := discover.ParseAddress(in)
 		if got != want || (err == nil) != (want != "") {
@@ -54,6 +55,7 @@ func TestFind(t *testing.T) {
 	home := filepath.Join(dir, "home")
 	file := write("home/conf/master-info.config", "ip = \n")
 	write("home/conf/master-info.config", `export ip="clic-master" port='7070' # comment`+"\r\n")
+	several := write("several.config", "ip=a,b:2\nport=7070\n")
 	none := filepath.Join(dir, "none")
 
 	tests := []struct {
@@ -65,6 +67,8 @@ func TestFind(t *testing.T) {
 	}{
 		{"flag", "a:1", map[string]string{"CLIC_MASTER": "b:2"}, system, discover.Master{Address: "a:1", Source: "--master"}},
 		{"variable", "", map[string]string{"CLIC_MASTER": "b", "CLIC_HOME": home}, system, discover.Master{Address: "b:7777", Source: "CLIC_MASTER"}},
+		{"several", "a, b:2,[::1]", nil, none, discover.Master{Address: "a:7777,b:2,[::1]:7777", Source: "--master"}},
+		{"several in a file", "", nil, several, discover.Master{Address: "a:7070,b:2", Source: several, File: several}},
 		{"home", "", map[string]string{"CLIC_HOME": home}, system, discover.Master{Address: "clic-master:7070", Source: file, File: file}},
 		{"system", "", map[string]string{"CLIC_HOME": none}, system, discover.Master{Address: "10.1.1.1:1111", Source: system, File: system}},
 		{"default", "", nil, none, discover.Master{Address: "127.0.0.1:7777", Source: "the default"}},

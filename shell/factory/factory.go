@@ -2,6 +2,7 @@
 package factory
 
 import (
+	"fmt"
 	"os"
 	"os/user"
 	"sync"
@@ -29,6 +30,9 @@ type Factory struct {
 	once   sync.Once
 	client *client.Client
 	err    error
+
+	staleMu sync.Mutex
+	stale   time.Time // what was warned of last
 }
 
 // New makes the factory of the process.
@@ -49,9 +53,24 @@ func (f *Factory) Client() (*client.Client, error) {
 			f.err = err
 			return
 		}
-		f.client = client.New(client.Config{Address: m.Address, Source: m.Source})
+		f.client = client.New(client.Config{Address: m.Address, Source: m.Source, OnStale: f.warnStale})
 	})
 	return f.client, f.err
+}
+
+// warnStale says that what a command shows may be out of date: once, however many answers it is made of.
+func (f *Factory) warnStale(since time.Time) {
+	f.staleMu.Lock()
+	defer f.staleMu.Unlock()
+	if since.Equal(f.stale) {
+		return
+	}
+	f.stale = since
+	layout := time.TimeOnly
+	if f.Now().Sub(since) > 12*time.Hour {
+		layout = time.DateTime
+	}
+	fmt.Fprintf(f.IO.Err, "note: the master cannot reach its store since %s; this is what it knew then\n", since.Local().Format(layout))
 }
 
 // Close releases the client, if one was made.

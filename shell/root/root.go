@@ -69,7 +69,7 @@ Start a master with "clic-master", or run a plan without one: "clic run PLAN.yam
 	cmd.SetErr(f.IO.Err)
 	cmd.SetVersionTemplate("clic {{.Version}}\n")
 	cmd.SetFlagErrorFunc(flagError)
-	cmd.PersistentFlags().StringVar(&f.MasterFlag, "master", "", "the master's `host:port` (default: see \"clic help config\")")
+	cmd.PersistentFlags().StringVar(&f.MasterFlag, "master", "", "the master's `host:port`, or several with commas (default: see \"clic help config\")")
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.AddGroup(
 		&cobra.Group{ID: groupRun, Title: "Run plans:"},
@@ -106,7 +106,8 @@ func topics() []*cobra.Command {
 
 const environment = `Environment variables that clic reads:
 
-  CLIC_MASTER      the master's host:port; --master goes before it
+  CLIC_MASTER      the master's host:port, or a:7777,b:7777 where several masters share a
+                   store; --master goes before it
   CLIC_HOME        $CLIC_HOME/conf/master-info.config names the master (see "clic help config")
   NO_COLOR         if not empty: no colours
   CLICOLOR_FORCE   if neither empty nor 0: colours also where the output is no terminal

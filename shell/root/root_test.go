@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 
 // TestCommands runs the command lines in testdata (-rewrite writes what they print). A directive is
 //
-//	clic [terminal=COLUMNS] [ascii] [color] [offline]
+//	clic [terminal=COLUMNS] [ascii] [color] [offline] [role=leader|follower|orphan] [stale]
 //
 // with the arguments on the next line, in shell-like quotes; further lines are the standard input.
 func TestCommands(t *testing.T) {
@@ -48,6 +48,10 @@ func runCase(t *testing.T, d *datadriven.TestData) string {
 			s.IO.UTF8 = false
 		case "color":
 			s.IO.Color, s.IO.ErrColor = true, true
+		case "role":
+			h.Master = sharing(arg.Vals[0])
+		case "stale":
+			stale(h)
 		case "offline":
 			// A port that nothing listens on: a listener that was closed.
 			server := shelltest.Serve(t, "127.0.0.1:0", h)
@@ -79,6 +83,34 @@ func runCase(t *testing.T, d *datadriven.TestData) string {
 	}
 	text := strings.ReplaceAll(b.String(), address, "MASTER:7777")
 	return strings.ReplaceAll(text, "\t", "→")
+}
+
+// sharing is what a master of three answers that share a store.
+func sharing(role string) *master.MasterInfo {
+	i := &master.MasterInfo{
+		Version: "v9", Address: "10.0.0.1:7777", Store: "redis://store:6379/0", Executors: []string{"local"}, Started: at(3600), Epoch: 4,
+		ActiveTasks: 1, ActiveStages: 2, Role: role, Leader: "10.0.0.2:7777",
+		Members: []*master.Member{
+			{ID: "b/7/x", Address: "10.0.0.2:7777", Version: "v9", Host: "b", Pid: 7, Started: at(7200), Seen: at(0), SilentMillis: 400, Leads: true},
+			{ID: "a/8/y", Address: "10.0.0.1:7777", Version: "v9", Host: "a", Pid: 8, Started: at(3600), Seen: at(0), SilentMillis: 20},
+			{ID: "c/9/z", Address: "10.0.0.3:7777", Version: "v8", Host: "c", Pid: 99, Started: at(90_000), Seen: at(5), SilentMillis: 5400},
+		},
+	}
+	if role == "orphan" {
+		i.Role, i.Leader, i.Members = "follower", "", nil
+		i.StaleSince, i.StoreTrouble = new(at(60)), "connection refused"
+	}
+	return i
+}
+
+// stale makes answers say that the master cannot reach its store.
+func stale(h *shelltest.Handler) {
+	for _, t := range h.Tasks {
+		t.StaleSince = new(at(60))
+	}
+	for _, s := range h.Stages {
+		s.StaleSince = new(at(60))
+	}
 }
 
 // fields splits a command line; single quotes group.

@@ -25,7 +25,9 @@ type Handler struct {
 	Retry     *master.RetryPlan
 	Diagnosis []*base.Diagnostic
 	Submitted []*master.Submission
-	calls     []string
+	// Master replaces what GetMasterInfo answers by itself.
+	Master *master.MasterInfo
+	calls  []string
 	// Fail makes a method answer with an error.
 	Fail map[string]error
 }
@@ -255,8 +257,11 @@ func (h *Handler) GetResult_(ctx context.Context, id string) (*master.ResultInfo
 	return p.Result_, nil
 }
 
-// GetMasterInfo is always the same.
+// GetMasterInfo gives Master, or always the same.
 func (h *Handler) GetMasterInfo(context.Context) (*master.MasterInfo, error) {
+	if h.Master != nil {
+		return h.Master, nil
+	}
 	return &master.MasterInfo{
 		Version: "v9", Address: "127.0.0.1:7777", Store: "bolt:/data", Executors: []string{"local"},
 		Started: Now().UnixMilli() - 3_600_000, Epoch: 4, ActiveTasks: 1, ActiveStages: 2,

@@ -28,7 +28,7 @@ func exists(b *Begun) bool {
 
 // adoptAll finds the attempts of this directory that an earlier nursery started and that run on.
 func (n *nursery) adoptAll() {
-	prefix := filepath.Join(n.data, "attempts") + "/"
+	prefix := filepath.Join(n.data, attemptsName) + "/"
 	seen := map[string]bool{}
 	for _, p := range allProcs() {
 		env := environ(p.pid)
@@ -119,6 +119,7 @@ func (n *nursery) adopt(a *attempt, rec *Record) error {
 	}
 	n.follow(a)
 	n.settleAs(a, true)
+	n.work.Go(func() { n.live(a) })
 	return nil
 }
 

@@ -15,26 +15,24 @@ import (
 // attempt is one that lives, or whose state is just being found out.
 type attempt struct {
 	id string
-	// dir is below the data directory, which is the working directory.
-	dir string
+	// spare is what another attempt may have afterwards. Its dir is below the data directory, which is the working directory.
+	spare
 	// settled is closed once it is known what the attempt is: refused (nothing was started), unknown, ended, or else alive.
 	// The fields up to child are not changed afterwards, but for end.
 	settled chan struct{}
 	refused *Response
 	unknown bool
 	begun   *Begun
-	state   *state
 	out     *streamlog.Writer
-	pipes   [2]*os.File
 	// child is set where this nursery is the parent; else an earlier one was, and only the exit status may be missing.
 	child bool
 
-	pumps  sync.WaitGroup
-	exited chan struct{}
+	pumps sync.WaitGroup
+	// drained is set by drain.
+	drained bool
+	exited  chan struct{}
 	// exit is set before exited is closed; nil if nobody can tell.
 	exit *exit
-	// floor is the peak memory, in bytes, up to which the kernel's figure is not the program's own. See ownPeak.
-	floor int64
 
 	// These are guarded by the nursery's mu.
 	end      *End
@@ -45,6 +43,10 @@ type attempt struct {
 	stopping bool
 	deadline time.Time
 	killer   *time.Timer
+	// over is made at the end, and closed once what is left of the attempt was tidied up.
+	over chan struct{}
+	// floor is the nursery's peak memory, in bytes, when the attempt was announced. See ownPeak.
+	floor    int64
 	watchers map[*conn]struct{}
 	private  bool // is not to run without a master
 	dropped  bool // is being stopped because nobody will ask for it
@@ -60,7 +62,7 @@ func (n *nursery) claim(id string, c *conn) (a *attempt, mine bool) {
 	a = n.attempts[id]
 	if mine = a == nil; mine {
 		a = &attempt{
-			id: id, dir: filepath.Join("attempts", dirName(id)),
+			id: id, spare: spare{dir: filepath.Join(attemptsName, dirName(id))},
 			settled: make(chan struct{}), exited: make(chan struct{}), watchers: map[*conn]struct{}{},
 		}
 		n.attempts[id] = a
@@ -112,6 +114,7 @@ func (n *nursery) announce(a *attempt) {
 		return
 	}
 	a.told = true
+	a.floor = peakOf("self")
 	for c := range a.watchers {
 		c.push(Response{ID: a.id, Begun: a.begun})
 	}
@@ -156,7 +159,7 @@ func (n *nursery) lost(a *attempt, why string) {
 		a.end.Started = a.begun.Started
 	}
 	if s, err := openState(a.dir); err == nil {
-		if err := s.add(&Record{End: a.end}); err != nil {
+		if err := s.add(&Record{ID: a.id, End: a.end}); err != nil {
 			n.log.Error("cannot write down an end", "attempt", a.id, "error", err)
 		}
 		s.close()
@@ -165,7 +168,12 @@ func (n *nursery) lost(a *attempt, why string) {
 }
 
 // watch tells the state of attempts, and stops orphans if it is asked to.
-func (n *nursery) watch(c *conn, w *Watch) {
+func (n *nursery) watch(c *conn, w *Watch) Response {
+	if w.Epoch > 0 {
+		if stale, over := n.stale(w.Epoch); over {
+			return stale
+		}
+	}
 	named := make(map[string]bool, len(w.IDs))
 	for _, id := range w.IDs {
 		named[id] = true
@@ -176,7 +184,7 @@ func (n *nursery) watch(c *conn, w *Watch) {
 		n.tell(c, a)
 	}
 	if !w.Orphans {
-		return
+		return Response{}
 	}
 	var orphans []*attempt
 	n.mu.Lock()
@@ -195,6 +203,7 @@ func (n *nursery) watch(c *conn, w *Watch) {
 		n.log.Info("stopping an orphan", "attempt", a.id)
 		n.stop(a, w.Grace)
 	}
+	return Response{}
 }
 
 // live sees an attempt to its end.
@@ -207,27 +216,30 @@ func (n *nursery) live(a *attempt) {
 	e := n.endOf(a)
 	e.Killed = killed
 	a.out.Close()
-	n.recycle(a)
-	if err := a.state.add(&Record{End: e}); err != nil {
+	if err := a.state.add(&Record{ID: a.id, End: e}); err != nil {
 		n.log.Error("cannot write down an end", "attempt", a.id, "error", err)
 	}
-	a.state.close()
 	n.mu.Lock()
-	a.end = e
+	a.end, a.over = e, make(chan struct{})
 	if a.killer != nil {
 		a.killer.Stop()
 	}
-	delete(n.attempts, a.id)
 	n.release(a)
 	for c := range a.watchers {
 		c.push(Response{ID: a.id, Begun: a.begun, End: e})
 	}
+	n.mu.Unlock()
+	// Nobody has to wait for the rest. Until it is done the attempt counts as one that lives.
+	n.recycle(a)
+	n.mu.Lock()
+	delete(n.attempts, a.id)
 	n.endIfIdle()
 	n.mu.Unlock()
+	close(a.over)
 }
 
-// drain waits for the rest of the output. A process that escaped every search may hold a pipe open for ever; what it writes
-// is not waited for.
+// drain waits for the rest of the output, and notes whether it has come to its end. A process that escaped every search may hold
+// a pipe open for ever; what it writes is not waited for.
 func (n *nursery) drain(a *attempt) {
 	stop := time.AfterFunc(time.Second, func() {
 		for _, p := range a.pipes {
@@ -237,12 +249,7 @@ func (n *nursery) drain(a *attempt) {
 		}
 	})
 	a.pumps.Wait()
-	stop.Stop()
-	for _, p := range a.pipes {
-		if p != nil {
-			_ = p.Close()
-		}
-	}
+	a.drained = stop.Stop()
 }
 
 // pump reads a stream until nobody can write to it any more.

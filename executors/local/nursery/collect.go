@@ -31,7 +31,7 @@ func (n *nursery) endOf(a *attempt) *End {
 			e.Exit = 128 + e.Signal
 		}
 		e.CPU = (x.usage.Utime.Nano() + x.usage.Stime.Nano()) / int64(time.Millisecond)
-		e.MaxRSS = ownPeak(x.usage.Maxrss<<10, a.floor) // the kernel counts in KiB
+		e.MaxRSS = n.ownPeak(a, x.usage.Maxrss<<10) // the kernel counts in KiB
 	}
 	if _, err := a.out.Written(streamlog.Stdout); err != nil {
 		e.Note = fmt.Sprintf("a part of its output could not be kept: %v", err)
@@ -63,10 +63,19 @@ func (n *nursery) endOf(a *attempt) *End {
 	return e
 }
 
-// ownPeak is the peak memory of a program whose parent had floor when it was started, 0 if that cannot be told. A forked
+// ownPeak is the peak memory of an attempt's program for which the kernel says peak, 0 if that cannot be told. A forked
 // process shares its parent's memory until it executes something else, and Linux keeps the peak of what it had before: so a
-// figure that is no higher than the nursery's own peak says nothing of the program.
-func ownPeak(peak, floor int64) int64 {
+// figure that is no higher than what the nursery's own peak was then says nothing of the program.
+func (n *nursery) ownPeak(a *attempt, peak int64) int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	floor := a.floor
+	if floor == 0 { // it began only just now
+		if peak > n.peak { // which never sinks, so it is looked at only where it matters
+			n.peak = peakOf("self")
+		}
+		floor = n.peak
+	}
 	if peak <= floor {
 		return 0
 	}

@@ -80,24 +80,28 @@ func (c *conn) leave() {
 
 func (c *conn) serve(r *Request) {
 	answer := Response{}
+	var started *attempt
 	switch {
 	case r.Launch != nil:
 		c.n.launches <- struct{}{}
-		answer = c.n.launch(c, r.Launch)
+		answer, started = c.n.launch(c, r.Launch)
 		<-c.n.launches
 	case r.Cancel != nil:
 		c.n.cancel(c, r.Cancel)
 	case r.Watch != nil:
-		c.n.watch(c, r.Watch)
+		answer = c.n.watch(c, r.Watch)
 	default:
 		c.n.forget(r.Forget)
 	}
 	answer.Seq = r.Seq
 	c.push(answer)
 	c.n.mu.Lock()
-	defer c.n.mu.Unlock()
 	c.n.pending--
 	c.n.endIfIdle()
+	c.n.mu.Unlock()
+	if started != nil {
+		c.n.live(started) // here, because a goroutine that has run for a while is cheaper than another one
+	}
 }
 
 // push queues a response. It never blocks: a master that does not read must not hold up the reaping of its attempts. The

@@ -30,6 +30,8 @@
 //	  order                     how the two streams were interleaved
 //	  run/work/, run/tmp/       its working directory and its TMPDIR; dropped at its end if both are empty
 //	  script                    the text of a script
-//	spare/                      empty directories for the next attempts
+//	ended/<name>                an attempt that left nothing but its record: another name (a hard link) of its state file. The
+//	                            directory, with that file in it, becomes a later attempt's; so a file has lines of several
+//	spare/                      empty run directories for the next attempts
 //	trash/                      what was forgotten and is being removed
 package nursery

@@ -38,7 +38,7 @@ func loseHome(dir string) error {
 	}
 	n.inherit()
 	n.pending++ // as while the request is served
-	answer := n.launch(nil, &Launch{
+	answer, a := n.launch(nil, &Launch{
 		ID: "a", Path: "/bin/sleep", Argv: []string{"sleep", "1000"},
 		Want: Want{LogLimit: 1 << 10, Grace: time.Minute, Linger: time.Millisecond},
 	})
@@ -46,6 +46,7 @@ func loseHome(dir string) error {
 	if answer.Error != "" {
 		panic(answer.Error)
 	}
+	n.work.Go(func() { n.live(a) })
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
@@ -95,8 +96,8 @@ func TestHomeless(t *testing.T) {
 
 // The peak of what a process has forked from is not its own, and a real peak is.
 func TestOwnPeak(t *testing.T) {
-	floor := peakOf("self")
-	if floor < 1<<20 {
+	n := &nursery{}
+	if floor := peakOf("self"); floor < 1<<20 {
 		t.Fatalf("this process's peak is %d bytes", floor)
 	}
 	for _, c := range []struct {
@@ -107,7 +108,7 @@ func TestOwnPeak(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		floor := peakOf("self")
+		a := &attempt{floor: peakOf("self")}
 		if err := cmd.Wait(); err != nil {
 			t.Fatal(err)
 		}
@@ -115,9 +116,12 @@ func TestOwnPeak(t *testing.T) {
 		if !ok {
 			t.Fatal("no usage")
 		}
-		got := ownPeak(usage.Maxrss<<10, floor)
+		got := n.ownPeak(a, usage.Maxrss<<10)
 		if got < c.least || c.least == 0 && got > 10<<20 {
-			t.Errorf("%s: peak %d of %d, above %d", c.script, got, usage.Maxrss<<10, floor)
+			t.Errorf("%s: peak %d of %d, above %d", c.script, got, usage.Maxrss<<10, a.floor)
+		}
+		if short := n.ownPeak(&attempt{}, usage.Maxrss<<10); short != got {
+			t.Errorf("%s: peak %d, and %d where it was announced", c.script, short, got)
 		}
 	}
 	if got := peakOf(strings.Repeat("9", 9)); got != 0 {

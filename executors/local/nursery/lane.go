@@ -84,7 +84,7 @@ func (n *nursery) advance() {
 		files := n.files(w.dir, w.launch.Dir, w.launch.Want.Files)
 		// Who takes over is another value under the same id, so that whoever asks meanwhile waits until it is settled.
 		next := &attempt{
-			id: w.id, dir: w.dir, settled: make(chan struct{}), exited: make(chan struct{}), watchers: w.watchers,
+			id: w.id, spare: spare{dir: w.dir}, settled: make(chan struct{}), exited: make(chan struct{}), watchers: w.watchers,
 			private: w.private,
 		}
 		if n.take(next, files, ahead) != "" {
@@ -102,6 +102,7 @@ func (n *nursery) advance() {
 // startLate starts an attempt whose turn has come. The launch was accepted, so what goes wrong now is the attempt's end.
 func (n *nursery) startLate(a *attempt, l *Launch) {
 	if n.begin(a, l, false) {
+		n.live(a)
 		return
 	}
 	n.mu.Lock()

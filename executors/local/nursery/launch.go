@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -15,14 +14,10 @@ import (
 	"github.com/clic-orchestrator/clic/executors/local/streamlog"
 )
 
-// launch starts an attempt, or adopts it.
-func (n *nursery) launch(c *conn, l *Launch) Response {
-	n.mu.Lock()
-	current := n.seeEpoch(l.Epoch)
-	epoch := n.epoch
-	n.mu.Unlock()
-	if !current {
-		return Response{Code: CodeStale, Error: fmt.Sprintf("epoch %d was seen, this is of epoch %d", epoch, l.Epoch)}
+// launch starts an attempt, or adopts it. One that it has started is given back, for live.
+func (n *nursery) launch(c *conn, l *Launch) (answer Response, started *attempt) {
+	if refusal, over := n.stale(l.Epoch); over {
+		return refusal, nil
 	}
 	a, mine := n.claim(l.ID, c)
 	if mine {
@@ -31,26 +26,26 @@ func (n *nursery) launch(c *conn, l *Launch) Response {
 		n.mu.Unlock()
 	}
 	if mine && n.begin(a, l, true) {
-		return Response{} // its beginning is announced in a moment
+		return Response{}, a // its beginning is announced in a moment
 	}
 	if a.refused != nil {
-		return *a.refused
+		return *a.refused, nil
 	}
 	n.tell(c, a)
-	return Response{}
+	return Response{}, nil
 }
 
 // begin settles a claim by starting the attempt, unless it exists on disk, or has to wait and may. It reports whether it
-// was started and is alive.
+// was started and is alive; live has to follow then.
 func (n *nursery) begin(a *attempt, l *Launch, mayWait bool) bool {
-	if _, err := os.Lstat(a.dir); err == nil {
+	if known(a.dir) {
 		n.resolve(a)
 		return false
 	}
 	if mayWait && n.queue(a, l) {
 		return false
 	}
-	switch err := os.Mkdir(a.dir, 0o700); {
+	switch err := n.makeDir(a); {
 	case errors.Is(err, fs.ErrExist):
 		n.resolve(a)
 	case err != nil:
@@ -67,15 +62,13 @@ func (n *nursery) refuse(a *attempt, code Code, err error) {
 	n.settleAs(a, false)
 }
 
-// start makes the attempt's process, and reports whether it is alive. The directory exists and is empty.
+// start makes the attempt's process, and reports whether it is alive. The directory exists.
 func (n *nursery) start(a *attempt, l *Launch) (alive bool) {
 	alive, code, err := n.try(a, l)
 	if err == nil {
 		return alive
 	}
-	if a.state != nil {
-		a.state.close()
-	}
+	a.close()
 	if err := removeAll(a.dir); err != nil {
 		n.log.Error("cannot remove the directory of an attempt that did not start", "attempt", a.id, "error", err)
 	}
@@ -84,10 +77,7 @@ func (n *nursery) start(a *attempt, l *Launch) (alive bool) {
 }
 
 func (n *nursery) try(a *attempt, l *Launch) (alive bool, code Code, err error) {
-	if err := n.prepare(a.dir, l); err != nil {
-		return false, CodeRetry, err
-	}
-	if a.state, err = createState(a.dir); err != nil {
+	if err := n.prepare(a, l); err != nil {
 		return false, CodeRetry, err
 	}
 	a.out = streamlog.New(a.dir, l.Want.LogLimit, resultSize(l.Want))
@@ -101,21 +91,19 @@ func (n *nursery) try(a *attempt, l *Launch) (alive bool, code Code, err error) 
 	}
 	ends, err := n.openPipes(a)
 	if err != nil {
+		closeAll(ends)
 		return false, CodeRetry, fmt.Errorf("cannot make a pipe: %w", err)
 	}
 	err = n.fork(a, l, ends)
-	closeAll(ends[:])
+	closeAll(ends)
 	if err != nil {
-		_ = a.pipes[0].Close()
-		_ = a.pipes[1].Close()
 		if final(err) {
 			n.refusal(a, fmt.Sprintf("exec: %q: %v", l.Path, err))
 			return false, "", nil
 		}
 		return false, CodeRetry, fmt.Errorf("cannot start a process: %w", err)
 	}
-	a.floor = peakOf("self")
-	if err := a.state.add(&Record{Begun: a.begun}); err != nil {
+	if err := a.state.add(&Record{ID: a.id, Begun: a.begun}); err != nil {
 		n.log.Error("cannot write down a beginning", "attempt", a.id, "error", err)
 	}
 	n.follow(a)
@@ -123,23 +111,24 @@ func (n *nursery) try(a *attempt, l *Launch) (alive bool, code Code, err error) 
 	return true, "", nil
 }
 
-// follow starts what sees an attempt to its end.
+// follow starts to read an attempt's output.
 func (n *nursery) follow(a *attempt) {
 	for s, p := range a.pipes {
 		if p != nil {
 			a.pumps.Go(func() { n.pump(a, streamlog.Stream(s), p) })
 		}
 	}
-	n.work.Go(func() { n.live(a) })
 }
 
-// prepare makes what the program finds.
-func (n *nursery) prepare(dir string, l *Launch) error {
-	if err := n.makeRun(dir); err != nil {
-		return err
+// prepare makes what the program finds, and the state file.
+func (n *nursery) prepare(a *attempt, l *Launch) error {
+	if a.state == nil {
+		if err := n.furnish(a); err != nil {
+			return err
+		}
 	}
 	if l.Script != "" {
-		return os.WriteFile(ScriptFile(dir), []byte(l.Script), 0o700)
+		return os.WriteFile(ScriptFile(a.dir), []byte(l.Script), 0o700)
 	}
 	return nil
 }
@@ -166,42 +155,38 @@ func (n *nursery) refusal(a *attempt, why string) {
 	now := millis(time.Now())
 	a.begun.Started = now
 	a.end = &End{At: now, Started: now, Exit: RefusedExit, Refusal: why}
-	if err := a.state.add(&Record{Begun: a.begun, End: a.end}); err != nil {
+	if err := a.state.add(&Record{ID: a.id, Begun: a.begun, End: a.end}); err != nil {
 		n.log.Error("cannot write down an end", "attempt", a.id, "error", err)
 	}
-	a.state.close()
+	a.close()
 	n.settleAs(a, false)
 }
 
-// openPipes makes a pipe per stream and gives the ends for the program. Those are open for reading too: so the program
-// gets no SIGPIPE when the nursery is killed, but goes on until the next nursery reads.
+// openPipes makes a pipe per stream, unless there is one already, and gives the ends for the program. Those are open for reading
+// too: so the program gets no SIGPIPE when the nursery is killed, but goes on until the next nursery reads.
 func (n *nursery) openPipes(a *attempt) (ends [2]int, err error) {
 	ends = [2]int{-1, -1}
 	for i := range ends {
-		var p [2]int
-		if err = syscall.Pipe2(p[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK); err == nil {
-			a.pipes[i] = os.NewFile(uintptr(p[0]), streamlog.Stream(i).String())
-			var st syscall.Stat_t
-			if syscall.Fstat(p[0], &st) == nil {
-				a.begun.Pipes[i] = st.Ino
+		if a.pipes[i] == nil {
+			var p [2]int
+			if err := syscall.Pipe2(p[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK); err != nil {
+				return ends, err
 			}
-			ends[i], err = syscall.Open("/proc/self/fd/"+strconv.Itoa(p[1]), syscall.O_RDWR|syscall.O_CLOEXEC, 0)
 			_ = syscall.Close(p[1])
+			a.pipes[i] = os.NewFile(uintptr(p[0]), "/proc/self/fd/"+itoa(p[0]))
 		}
-		if err != nil {
-			closeAll(ends[:])
-			for _, p := range a.pipes {
-				if p != nil {
-					_ = p.Close()
-				}
-			}
+		if ends[i], err = syscall.Open(a.pipes[i].Name(), syscall.O_RDWR|syscall.O_CLOEXEC, 0); err != nil {
 			return ends, err
+		}
+		var st syscall.Stat_t
+		if syscall.Fstat(ends[i], &st) == nil {
+			a.begun.Pipes[i] = st.Ino
 		}
 	}
 	return ends, nil
 }
 
-func closeAll(fds []int) {
+func closeAll(fds [2]int) {
 	for _, fd := range fds {
 		if fd >= 0 {
 			_ = syscall.Close(fd)
@@ -215,18 +200,13 @@ func (n *nursery) fork(a *attempt, l *Launch, ends [2]int) error {
 	if dir == "" {
 		dir = filepath.Join(n.data, WorkDir(a.dir))
 	}
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = null.Close() }()
 	env := make([]string, len(l.Env))
 	for i, v := range l.Env {
 		env[i] = string(v)
 	}
 	attr := &syscall.ProcAttr{
 		Dir: dir, Env: env,
-		Files: []uintptr{null.Fd(), uintptr(ends[0]), uintptr(ends[1])},
+		Files: []uintptr{0, uintptr(ends[0]), uintptr(ends[1])}, // Spawn sees to it that the nursery reads /dev/null itself
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	}
 	n.mu.Lock()

@@ -2,14 +2,17 @@ package nursery
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -27,8 +30,10 @@ type nursery struct {
 	conns    map[*conn]struct{}
 	pending  int // requests that are being served
 	epoch    uint64
+	peak     int64 // this process's peak memory, in bytes, when it was last looked at
 	trashed  int
-	spares   []string
+	spares   []spare
+	runs     []string // run directories alone
 	spared   int
 	// held says which attempt writes an output file, and line who waits for one of them, in order.
 	held     map[string]*attempt
@@ -60,7 +65,7 @@ func newNursery(data string, logger *slog.Logger) *nursery {
 
 // inherit reads what an earlier nursery left.
 func (n *nursery) inherit() {
-	for _, dir := range []string{"attempts", "spare", "trash"} {
+	for _, dir := range []string{attemptsName, endedName, "spare", "trash"} {
 		if err := os.MkdirAll(filepath.Join(n.data, dir), 0o700); err != nil {
 			n.log.Error("cannot make a directory", "error", err)
 		}
@@ -122,6 +127,16 @@ func (n *nursery) accept() {
 	}
 }
 
+// stale refuses what is of an epoch that is over.
+func (n *nursery) stale(epoch uint64) (refusal Response, over bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.seeEpoch(epoch) {
+		return Response{}, false
+	}
+	return Response{Code: CodeStale, Error: fmt.Sprintf("epoch %d was seen, this is of epoch %d", n.epoch, epoch)}, true
+}
+
 // seeEpoch reports whether the epoch is in force, and remembers the highest. n.mu is held.
 func (n *nursery) seeEpoch(epoch uint64) bool {
 	if epoch < n.epoch {
@@ -140,29 +155,53 @@ func (n *nursery) seeEpoch(epoch uint64) bool {
 	return true
 }
 
-// forget drops the directories of attempts that have ended.
+// forget drops what is kept of attempts that have ended.
 func (n *nursery) forget(ids []string) {
 	for _, id := range ids {
-		n.mu.Lock()
-		_, live := n.attempts[id]
-		n.trashed++
-		name := filepath.Join("trash", strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(n.trashed))
-		var err error
-		if !live {
-			// Moved away at once, under the lock, so that a launch of the same id meets all of it or nothing.
-			err = os.Rename(filepath.Join("attempts", dirName(id)), name)
-		}
-		n.mu.Unlock()
-		if live || errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			err = removeAll(name)
-		}
-		if err != nil {
-			n.log.Error("cannot remove an attempt's directory", "attempt", id, "error", err)
+		trash, err := n.discard(id)
+		if err = errors.Join(err, removeAll(trash)); err != nil {
+			n.log.Error("cannot remove what is kept of an attempt", "attempt", id, "error", err)
 		}
 	}
+}
+
+// discard moves what is kept of an attempt to trash, unless the attempt is alive: at once, under the lock, so that a launch of the
+// same id meets all of it or nothing.
+func (n *nursery) discard(id string) (trash string, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.trashed++
+	trash = filepath.Join("trash", itoa(os.Getpid())+"-"+itoa(n.trashed))
+	for a := n.attempts[id]; a != nil; a = n.attempts[id] {
+		wait := a.over
+		if wait == nil {
+			select {
+			case <-a.settled:
+				return trash, nil
+			default: // somebody just looks it up
+				wait = a.settled
+			}
+		}
+		n.mu.Unlock()
+		<-wait
+		n.mu.Lock()
+	}
+	dir := filepath.Join(attemptsName, dirName(id))
+	n.spares = slices.DeleteFunc(n.spares, func(s spare) bool {
+		if s.dir == dir {
+			s.close()
+		}
+		return s.dir == dir
+	})
+	return trash, errors.Join(gone(syscall.Rename(dir, trash)), gone(syscall.Unlink(endedFile(dir))))
+}
+
+// gone is the error of a removal, unless there was nothing to remove.
+func gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func (n *nursery) emptyTrash() {

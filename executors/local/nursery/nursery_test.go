@@ -68,58 +68,87 @@ func TestReadProc(t *testing.T) {
 	_ = cmd.Wait()
 }
 
-// A record is the join of its lines; a last line that was cut off does not count.
+// A record is the join of its lines, wherever they are in the file; a line that was cut off does not count.
 func TestReadRecord(t *testing.T) {
-	dir := t.TempDir()
+	data := t.TempDir()
+	dir := Dir(data, "a")
 	if _, err := ReadRecord(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
+	}
+	for _, d := range []string{dir, filepath.Join(data, endedName)} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s, err := createState(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer s.close()
 	begun, end := &Begun{ID: "a", PID: 7, Started: 1}, &End{At: 2, Exit: 3}
-	for _, r := range []*Record{{Begun: begun}, {Stop: 9}, {End: end}} {
+	other := &Record{ID: "b", Begun: &Begun{ID: "b"}, Stop: 5, End: &End{Exit: 1}}
+	for _, r := range []*Record{other, {ID: "a", Begun: begun}, {ID: "a", Stop: 9}, {ID: "a", End: end}} {
 		if err := s.add(r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.close()
 	whole, err := os.ReadFile(StateFile(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ends := strings.SplitAfter(string(whole), "\n")
+	lines := strings.SplitAfter(string(whole), "\n")
+	upTo := func(n int) *Record { // what the first n bytes say
+		want := &Record{}
+		for i, add := range []func(){func() {}, func() { want.Begun = begun }, func() { want.Stop = 9 }, func() { want.End = end }} {
+			if n -= len(lines[i]); n >= 0 {
+				add()
+			}
+		}
+		return want
+	}
 	for n := range len(whole) + 1 {
 		if err := os.WriteFile(StateFile(dir), whole[:n], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		want := &Record{}
-		if n >= len(ends[0]) {
-			want.Begun = begun
-		}
-		if n >= len(ends[0])+len(ends[1]) {
-			want.Stop = 9
-		}
-		if n == len(whole) {
-			want.End = end
-		}
-		got, err := ReadRecord(dir)
+		checkRecord(t, dir, upTo(n))
+		// What another nursery writes then is understood; it ends a line that lacks nothing but its end.
+		another, err := openState(dir)
 		if err != nil {
-			t.Fatalf("%d bytes: %v", n, err)
+			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatalf("%d bytes: %s", n, diff)
+		if err := another.add(&Record{ID: "a", Stop: 10}); err != nil {
+			t.Fatal(err)
 		}
-		if Ended(dir) != (want.End != nil) {
-			t.Errorf("%d bytes: ended is %v", n, Ended(dir))
-		}
+		another.close()
+		want := upTo(n + 1)
+		want.Stop = 10
+		checkRecord(t, dir, want)
 	}
-	if err := os.WriteFile(StateFile(dir), []byte("{]\n"), 0o600); err != nil {
+	// The other name will do, and what a later attempt adds does not matter.
+	if err := os.Link(StateFile(dir), endedFile(dir)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadRecord(dir); err == nil {
-		t.Error("nonsense was understood")
+	if err := os.Rename(dir, Dir(data, "b")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.add(other); err != nil {
+		t.Fatal(err)
+	}
+	checkRecord(t, dir, &Record{Begun: begun, Stop: 10, End: end})
+	checkRecord(t, Dir(data, "b"), &Record{Begun: other.Begun, Stop: 5, End: other.End})
+}
+
+func checkRecord(t *testing.T, dir string, want *Record) {
+	t.Helper()
+	got, err := ReadRecord(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatal(diff)
+	}
+	if Ended(dir) != (want.End != nil) {
+		t.Errorf("ended is %v", Ended(dir))
 	}
 }
 
@@ -170,6 +199,15 @@ func TestPristine(t *testing.T) {
 	} {
 		if got := pristine(name); got != want {
 			t.Errorf("%s: %v", filepath.Base(name), got)
+		}
+	}
+	mk("full/dir", 0o700)
+	for _, c := range []struct {
+		names []string
+		want  bool
+	}{{[]string{"dir", "x"}, true}, {[]string{"x"}, false}, {[]string{"dir"}, false}, {[]string{"dir", "x", "y"}, false}} {
+		if got := pristine(full, c.names...); got != c.want {
+			t.Errorf("%v: %v", c.names, got)
 		}
 	}
 }

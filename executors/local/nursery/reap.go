@@ -2,7 +2,6 @@ package nursery
 
 import (
 	"errors"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -19,7 +18,6 @@ type exit struct {
 // reap waits for children as long as the process lives: for attempts, and for what they left behind, which is the
 // nursery's because it is a subreaper.
 func (n *nursery) reap() {
-	runtime.LockOSThread()
 	for {
 		// First only look, so that the status is taken under the lock: then every pid means one child.
 		var info unix.Siginfo

@@ -5,11 +5,15 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Begun is how an attempt began. Times are milliseconds since the Unix epoch.
@@ -62,7 +66,7 @@ type End struct {
 
 // Record is all that is known of an attempt: its lines of a state file joined.
 type Record struct {
-	// ID says whose line it is, as one file serves several attempts, one after the other.
+	// ID says whose line it is, as one file serves several attempts, one after the other. Only lines have it.
 	ID    string `json:"id,omitempty"`
 	Begun *Begun `json:"begun,omitempty"`
 	// Stop is when the attempt was first asked to stop, 0 if it was not.
@@ -70,8 +74,11 @@ type Record struct {
 	End  *End  `json:"end,omitempty"`
 }
 
-// The names in an attempt's directory.
+// The names in the data directory, and in an attempt's.
 const (
+	attemptsName = "attempts"
+	endedName    = "ended"
+
 	stateName  = "state"
 	scriptName = "script"
 	runName    = "run"
@@ -93,7 +100,7 @@ func TmpDir(dir string) string { return filepath.Join(dir, runName, tmpName) }
 
 // Dir is the directory of an attempt below the data directory. Ids are directory names as they are, unless they hold
 // something that a directory's name should not; then it is a hash of the id.
-func Dir(data, id string) string { return filepath.Join(data, "attempts", dirName(id)) }
+func Dir(data, id string) string { return filepath.Join(data, attemptsName, dirName(id)) }
 
 func dirName(id string) string {
 	plain := id != "" && len(id) <= 200 && id[0] != '.' && !strings.HasPrefix(id, "sha256-")
@@ -144,7 +151,6 @@ func ReadRecord(dir string) (*Record, error) {
 
 // join adds what a later line says.
 func (r *Record) join(line *Record) {
-	r.ID = line.ID
 	if line.Begun != nil {
 		r.Begun = line.Begun
 	}
@@ -171,14 +177,23 @@ type state struct {
 }
 
 // createState makes the state file of a new directory.
-func createState(dir string) (*state, error) { return openStateAs(dir, os.O_EXCL) }
-
-// openState opens the state file of a directory that may have one already.
-func openState(dir string) (*state, error) { return openStateAs(dir, 0) }
-
-func openStateAs(dir string, flag int) (*state, error) {
-	f, err := os.OpenFile(StateFile(dir), os.O_CREATE|os.O_WRONLY|os.O_APPEND|flag, 0o600)
+func createState(dir string) (*state, error) {
+	f, err := os.OpenFile(StateFile(dir), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
+		return nil, err
+	}
+	return &state{f: f}, nil
+}
+
+// openState opens the state file that another nursery has left, if it has.
+func openState(dir string) (*state, error) {
+	f, err := os.OpenFile(StateFile(dir), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	// Its last line may have been cut off, and the next one must not be taken for the rest of it.
+	if _, err := f.WriteString("\n"); err != nil {
+		_ = f.Close()
 		return nil, err
 	}
 	return &state{f: f}, nil

@@ -3,63 +3,136 @@ package nursery
 import (
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"syscall"
 )
 
-// maxSpares bounds the directories that wait for another attempt.
-const maxSpares = 64
+// Most programs leave nothing in their directories, and many print nothing. Making directories, files and pipes is a large part
+// of what a short attempt costs (each an inode, which on ext4 takes up to half a millisecond where many were freed lately), so
+// what is as it was made is moved on to the next attempt: the run directory, and where nothing but the record is left of an
+// attempt, all that it had.
 
-// Most programs leave nothing in their working directory or TMPDIR. Making directories is a large part of what a short
-// attempt costs (an inode each; on ext4 up to half a millisecond where many were freed lately), so empty ones are moved on
-// to the next attempt.
+const (
+	// maxSpares bounds what waits for another attempt, of either kind.
+	maxSpares = 64
+	// maxShared is the size in bytes from which a state file serves no other attempt: who reads one reads all of it.
+	maxShared = 32 << 10
+)
 
-// makeRun gives an attempt its run directory.
-func (n *nursery) makeRun(dir string) error {
-	run := filepath.Join(dir, runName)
-	n.mu.Lock()
-	spare := ""
-	if last := len(n.spares) - 1; last >= 0 {
-		spare = n.spares[last]
-		n.spares = n.spares[:last]
+// spare is what an attempt had that left nothing but its record. The directory still has that attempt's name, so that there is
+// nothing to do where no other attempt comes; but the record has another name already, under which it stays.
+type spare struct {
+	dir   string
+	state *state
+	pipes [2]*os.File
+}
+
+// close lets go of the files.
+func (s *spare) close() {
+	if s.state != nil {
+		s.state.close()
 	}
-	n.mu.Unlock()
-	if spare != "" && os.Rename(spare, run) == nil {
-		return nil
-	}
-	for _, d := range []string{run, WorkDir(dir), TmpDir(dir)} {
-		if err := os.Mkdir(d, 0o700); err != nil {
-			return err
+	for _, p := range s.pipes {
+		if p != nil {
+			_ = p.Close()
 		}
 	}
+}
+
+// makeDir gives an attempt its directory, and what else a spare has. The error is fs.ErrExist where it has a directory already.
+func (n *nursery) makeDir(a *attempt) error {
+	n.mu.Lock()
+	last := len(n.spares) - 1
+	if last < 0 {
+		n.mu.Unlock()
+		return os.Mkdir(a.dir, 0o700)
+	}
+	s := n.spares[last]
+	n.spares = n.spares[:last]
+	n.mu.Unlock()
+	if syscall.Rename(s.dir, a.dir) != nil {
+		s.close()
+		return os.Mkdir(a.dir, 0o700)
+	}
+	s.dir = a.dir
+	a.spare = s
 	return nil
 }
 
-// recycle takes the run directory of an attempt that has ended if it is as it was made.
+// furnish makes what belongs into a new directory.
+func (n *nursery) furnish(a *attempt) error {
+	run := filepath.Join(a.dir, runName)
+	n.mu.Lock()
+	from := ""
+	if last := len(n.runs) - 1; last >= 0 {
+		from = n.runs[last]
+		n.runs = n.runs[:last]
+	}
+	n.mu.Unlock()
+	if from == "" || syscall.Rename(from, run) != nil {
+		for _, d := range []string{run, WorkDir(a.dir), TmpDir(a.dir)} {
+			if err := os.Mkdir(d, 0o700); err != nil {
+				return err
+			}
+		}
+	}
+	var err error
+	a.state, err = createState(a.dir)
+	return err
+}
+
+// recycle keeps what can serve another attempt of one whose end is written down, and closes the rest.
 func (n *nursery) recycle(a *attempt) {
-	if !a.child || !pristine(WorkDir(a.dir)) || !pristine(TmpDir(a.dir)) {
+	run := filepath.Join(a.dir, runName)
+	untouched := a.child && a.end.Killed == 0 && pristineRun(run)
+	if untouched && a.drained && !a.state.broken && a.state.size < maxShared && pristine(a.dir, runName, stateName) && n.keep(a.spare) {
 		return
 	}
+	a.close()
+	if untouched {
+		n.keepRun(run)
+	}
+}
+
+// keep gives the record its other name and keeps the rest for another attempt, and reports whether it did.
+func (n *nursery) keep(s spare) bool {
+	if os.Link(StateFile(s.dir), endedFile(s.dir)) != nil {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	room := len(n.spares) < maxSpares
+	if room {
+		n.spares = append(n.spares, s)
+	}
+	return room
+}
+
+// keepRun makes a spare of a run directory alone.
+func (n *nursery) keepRun(run string) {
 	n.mu.Lock()
 	n.spared++
-	spare := filepath.Join("spare", strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(n.spared))
-	full := len(n.spares) >= maxSpares
+	to := filepath.Join("spare", itoa(os.Getpid())+"-"+itoa(n.spared))
+	full := len(n.runs) >= maxSpares
 	n.mu.Unlock()
-	run := filepath.Join(a.dir, runName)
 	if full {
 		_ = os.RemoveAll(run)
 		return
 	}
-	if os.Rename(run, spare) != nil {
-		return
+	if syscall.Rename(run, to) == nil {
+		n.mu.Lock()
+		n.runs = append(n.runs, to)
+		n.mu.Unlock()
 	}
-	n.mu.Lock()
-	n.spares = append(n.spares, spare)
-	n.mu.Unlock()
 }
 
-// pristine reports whether a directory is empty and has the mode with which it was made.
-func pristine(dir string) bool {
+// pristineRun reports whether a run directory is as it was made.
+func pristineRun(run string) bool {
+	return pristine(filepath.Join(run, workName)) && pristine(filepath.Join(run, tmpName)) && pristine(run, tmpName, workName)
+}
+
+// pristine reports whether a directory holds names (in order) and nothing else, and has the mode with which it was made.
+func pristine(dir string, names ...string) bool {
 	fd, err := syscall.Open(dir, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return false
@@ -74,11 +147,12 @@ func pristine(dir string) bool {
 	if err != nil {
 		return false
 	}
-	_, _, names := syscall.ParseDirent(buf[:size], 1, nil)
-	return len(names) == 0
+	_, _, found := syscall.ParseDirent(buf[:size], len(names)+1, nil)
+	slices.Sort(found)
+	return slices.Equal(found, names)
 }
 
-// findSpares finds what an earlier nursery left.
+// findSpares finds the run directories that an earlier nursery kept.
 func (n *nursery) findSpares() {
 	entries, err := os.ReadDir("spare")
 	if err != nil {
@@ -86,8 +160,8 @@ func (n *nursery) findSpares() {
 	}
 	for _, e := range entries {
 		dir := filepath.Join("spare", e.Name())
-		if len(n.spares) < maxSpares && pristine(filepath.Join(dir, workName)) && pristine(filepath.Join(dir, tmpName)) {
-			n.spares = append(n.spares, dir)
+		if len(n.runs) < maxSpares && pristineRun(dir) {
+			n.runs = append(n.runs, dir)
 		} else if err := removeAll(dir); err != nil {
 			n.log.Error("cannot remove a spare directory", "error", err)
 		}

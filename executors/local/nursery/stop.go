@@ -60,7 +60,7 @@ func (n *nursery) stop(a *attempt, grace time.Duration) bool {
 	first := !a.stopping
 	if first {
 		a.stopping = true
-		if err := a.state.add(&Record{Stop: millis(time.Now())}); err != nil {
+		if err := a.state.add(&Record{ID: a.id, Stop: millis(time.Now())}); err != nil {
 			n.log.Error("cannot write down a stop", "attempt", a.id, "error", err)
 		}
 	}

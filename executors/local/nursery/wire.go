@@ -74,8 +74,9 @@ type Cancel struct {
 }
 
 // Watch asks for the state of attempts, now and when they end. With Orphans, attempts that run and are neither named nor
-// watched by anybody are stopped.
+// watched by anybody are stopped. With an Epoch it comes from a leader, and is refused if a later one was seen.
 type Watch struct {
+	Epoch   uint64        `json:"epoch,omitempty"`
 	IDs     []string      `json:"ids"`
 	Orphans bool          `json:"orphans,omitempty"`
 	Grace   time.Duration `json:"grace,omitempty"`

@@ -164,7 +164,8 @@ func (s *Store) Lead(ctx context.Context, holder string) (uint64, error) {
 	var epoch uint64
 	err := s.db.Update(func(tx *bbolt.Tx) error {
 		meta := tx.Bucket(bucketMeta)
-		epoch = number(meta.Get(keyEpoch)) + 1
+		// Not lower than the time: executors remember the highest epoch, and may have heard of one from another store.
+		epoch = max(number(meta.Get(keyEpoch))+1, uint64(time.Now().UnixMilli()))
 		if err := meta.Put(keyHolder, []byte(holder)); err != nil {
 			return err
 		}

@@ -37,11 +37,62 @@ func testFenced(s *suite) {
 			{Task: "p-aaaaaaaa", Nodes: []store.NodeRecord{state(0, "RUNNING")}},
 		})
 		wantErr(t, err, store.ErrFenced)
+		wantErr(t, f.s.Commit(t.Context(), epoch, nil), store.ErrFenced)
 		_, err = f.s.Expire(t.Context(), epoch, 10, 0)
 		wantErr(t, err, store.ErrFenced)
 	}
 	f.gone("p-bbbbbbbb")
 	diff(t, "the other task", before, f.load("p-aaaaaaaa"))
+}
+
+// testBase is for stores that count revisions: a change follows the one that it says, or is refused.
+func testBase(s *suite) {
+	t := s.t
+	f := s.start()
+	h := header("p-aaaaaaaa", 1)
+	f.commit(creation(h, 2))
+	if f.load(h.Task).Revision == 0 {
+		f.commit(store.Change{Task: h.Task, Base: 7, Nodes: []store.NodeRecord{state(0, "RUNNING")}}) // no store that counts
+		return
+	}
+	at := func(want uint64) {
+		t.Helper()
+		if got := f.load(h.Task).Revision; got != want {
+			t.Errorf("revision is %d, want %d", got, want)
+		}
+	}
+	at(1)
+	first := store.Change{
+		Task: h.Task, Base: 1, Nodes: []store.NodeRecord{state(0, "RUNNING")}, Log: []store.LogEntry{{Seq: 2, Body: []byte("two")}},
+	}
+	for range 3 { // the very same is fine, and counts once
+		f.commit(clone([]store.Change{first})...)
+		at(2)
+	}
+	other := first
+	other.Nodes = []store.NodeRecord{state(0, "LAUNCHING")}
+	before := f.load(h.Task)
+	f.commitFails(store.ErrConflict, other)
+	diff(t, "after a conflict", before, f.load(h.Task))
+	at(2)
+
+	second := store.Change{Task: h.Task, Base: 2, Header: ended(h, 5, 0)}
+	f.commit(second)
+	f.commit(store.Change{Task: h.Task, Nodes: []store.NodeRecord{state(1, "RUNNING")}}) // 0 is not checked
+	at(4)
+	for name, late := range map[string]store.Change{"first": first, "second": second} {
+		before := f.load(h.Task)
+		if f.commitFails(store.ErrConflict, late); t.Failed() {
+			t.Fatalf("the %s change arrived late", name)
+		}
+		diff(t, "after a late change", before, f.load(h.Task))
+	}
+	f.epoch = f.lead()
+	f.commit(store.Change{Task: h.Task, Base: 4, Log: []store.LogEntry{{Seq: 3, Body: []byte("three")}}})
+	at(5)
+	f.commit(store.Change{Task: h.Task, Delete: true})
+	f.commit(creation(header(h.Task, 2), 1))
+	at(1)
 }
 
 func testCreate(s *suite) {

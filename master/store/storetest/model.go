@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/clic-orchestrator/clic/dag"
@@ -97,6 +95,7 @@ func testModel(s *suite) {
 			"commit":  func(rt *rapid.T) { r.rt = rt; r.commit() },
 			"commit2": func(rt *rapid.T) { r.rt = rt; r.commit() },
 			"stale":   func(rt *rapid.T) { r.rt = rt; r.stale() },
+			"base":    func(rt *rapid.T) { r.rt = rt; r.conflict() },
 			"expire":  func(rt *rapid.T) { r.rt = rt; r.expire() },
 			"list":    func(rt *rapid.T) { r.rt = rt; r.list() },
 			"reopen":  func(rt *rapid.T) { r.rt = rt; r.reopen(s.Backend, place) },
@@ -121,7 +120,7 @@ func (r *modelRun) must(err error) {
 func (r *modelRun) diff(what string, want, got any) {
 	r.rt.Helper()
 	if !equal(want, got) {
-		r.rt.Fatalf("%s (-want +got):\n%s", what, cmp.Diff(want, got, cmpopts.EquateEmpty()))
+		r.rt.Fatalf("%s (-want +got):\n%s", what, difference(want, got))
 	}
 }
 
@@ -198,6 +197,9 @@ func (r *modelRun) header(h *store.Header) {
 
 func (r *modelRun) change(name string, t *modelTask) store.Change {
 	c := store.Change{Task: name}
+	if rapid.Bool().Draw(r.rt, "with base") {
+		c.Base = r.revision(name)
+	}
 	if rapid.Bool().Draw(r.rt, "new header") {
 		h := t.record.Header
 		r.header(&h)
@@ -234,6 +236,31 @@ func (r *modelRun) commit() {
 	r.m.apply(batch)
 	if rapid.IntRange(0, 3).Draw(r.rt, "repeat") == 0 {
 		r.must(r.s.Commit(r.rt.Context(), r.m.epoch, clone(batch)))
+	}
+}
+
+// revision is that of a task in the store, 0 if that does not count.
+func (r *modelRun) revision(name string) uint64 {
+	record, err := r.s.Load(r.rt.Context(), name)
+	r.must(err)
+	return record.Revision
+}
+
+// conflict commits a change that follows one of long ago.
+func (r *modelRun) conflict() {
+	for _, name := range slices.Sorted(maps.Keys(r.m.tasks)) {
+		revision := r.revision(name)
+		if revision < 2 {
+			continue
+		}
+		c := r.change(name, r.m.tasks[name])
+		r.m.made++
+		h := r.m.tasks[name].record.Header
+		h.Body = fmt.Appendf(nil, "conflict %d", r.m.made) // no Change was ever the same
+		c.Header = &h
+		c.Base = rapid.Uint64Range(1, revision-1).Draw(r.rt, "base")
+		wantErr(r.rt, r.s.Commit(r.rt.Context(), r.m.epoch, []store.Change{c}), store.ErrConflict)
+		return
 	}
 }
 

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/clic-orchestrator/clic/master"
+)
+
+// errNobodyLeads is the outcome of a status without a leader.
+var errNobodyLeads = errors.New("no master leads")
+
+func (k *keeper) statusCommand() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show who leads, who follows, and how the store is",
+		Long: `status asks the store itself, so that it works whatever the masters do. SILENT is how long ago a master was heard of; one that
+is gone is listed for a while, until it is forgotten. Where the store serves one master only, it shows whether there is one.
+
+It ends with 1 where no master leads.`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "table" && output != "json" {
+				return usageError{fmt.Errorf("-o %s: table or json", output)}
+			}
+			cfg, err := k.o.load(k.getenv)
+			if err != nil {
+				return err
+			}
+			s, err := master.Look(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				e := json.NewEncoder(k.stdout)
+				e.SetIndent("", "  ")
+				err = e.Encode(s)
+			} else {
+				err = printStatus(k.stdout, s)
+			}
+			if err == nil && s.Leader == "" {
+				err = errNobodyLeads
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	return cmd
+}
+
+// usage makes mistakes in the arguments usage errors.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{err}
+		}
+		return nil
+	}
+}
+
+func printStatus(w io.Writer, s *master.Status) error {
+	leader := s.Leader
+	if leader == "" {
+		leader = "none"
+	}
+	fmt.Fprintf(w, "store:  %s (%s)\nleader: %s, epoch %d\n", s.Store, s.StoreKind, leader, s.Epoch)
+	if len(s.Masters) == 0 {
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "\nROLE\tADDRESS\tHOST\tPID\tVERSION\tUP\tSILENT")
+	for _, m := range s.Masters {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", m.Role, m.Address, m.Host, m.PID, m.Version,
+			(time.Duration(m.UpMillis) * time.Millisecond).Round(time.Second), time.Duration(m.SilentMillis)*time.Millisecond)
+	}
+	return t.Flush()
+}
