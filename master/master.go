@@ -60,6 +60,7 @@ type Master struct {
 
 	reign *reign
 	term  atomic.Pointer[term]
+	known atomic.Pointer[[]store.Member] // the members, as they were last listed
 
 	mu     sync.Mutex
 	ran    bool

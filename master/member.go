@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/master/lead"
@@ -83,7 +84,17 @@ func (m *Master) members(ctx context.Context) (role, leader string, members []st
 	case s.Leader.ID != m.member.ID:
 		leader = s.Leader.Address
 	}
-	// Without the store there is no list; the rest is known all the same.
-	members, _ = m.shared.Members(ctx)
-	return role, leader, members
+	// The list is asked for with little patience: who wants to know how this master is must not wait for a store that hangs.
+	ctx, cancel := context.WithTimeout(ctx, membersPatience)
+	defer cancel()
+	list, err := m.shared.Members(ctx)
+	if err == nil {
+		m.known.Store(&list)
+	} else if last := m.known.Load(); last != nil {
+		list = *last
+	}
+	return role, leader, list
 }
+
+// membersPatience is how long the list of members may take; without it the last one that is known is given.
+const membersPatience = 250 * time.Millisecond

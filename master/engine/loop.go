@@ -200,6 +200,7 @@ func (e *Engine) perform(s *shard, fx effects) {
 			err := e.trusted()
 			if err == nil {
 				err = e.cfg.Executors[l.executor].Launch(ctx, l.attempt)
+				e.outranked(l.executor, err)
 			}
 			e.count.launches.Add(1)
 			if err != nil {

@@ -71,6 +71,14 @@ func (e *Engine) Trust(until time.Time) {
 // Depose tells the engine that another master leads, or is about to: it does nothing any more, and Lost is closed.
 func (e *Engine) Depose(err error) { e.fence(err) }
 
+// outranked ends the lead where an executor has heard of a later one, of which the store knows nothing (any more): what this
+// engine decides is not carried out there, and only a new epoch mends that.
+func (e *Engine) outranked(executor string, err error) {
+	if errors.Is(err, executors.ErrStale) {
+		e.fence(fmt.Errorf("executor %q has seen a later leader: %w", executor, err))
+	}
+}
+
 // trusted gives an error while it is not known who leads. What is refused with it is tried again.
 func (e *Engine) trusted() error {
 	e.away.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/clic-orchestrator/clic/dag"
+	"github.com/clic-orchestrator/clic/executors"
 	"github.com/clic-orchestrator/clic/master/store"
 )
 
@@ -194,6 +195,23 @@ func TestTakeOver(t *testing.T) {
 		r.sleep(2 * r.engine.cfg.JanitorPeriod)
 		if r.engine.active.get(other) == nil {
 			r.t.Error("nobody runs the task")
+		}
+	})
+}
+
+// An executor that has heard of a later leader ends the lead: what it refuses would be repeated for ever.
+func TestOutranked(t *testing.T) {
+	w := newWorld(func(executors.Attempt) behaviour { return behaviour{Errors: []error{executors.ErrStale}} })
+	inBubble(t, w, nil, func(r *rig) {
+		r.submit(graph("a"))
+		r.settle()
+		select {
+		case <-r.engine.Lost():
+		default:
+			r.t.Error("it still leads")
+		}
+		if _, err := r.engine.Submit(context.Background(), Submission{YAML: []byte(graph("b"))}); !errors.Is(err, ErrStopping) {
+			r.t.Errorf("submit: %v", err)
 		}
 	})
 }
