@@ -205,6 +205,14 @@ func (m *Master) Addr() net.Addr {
 	return m.listener.Addr()
 }
 
+// ConsoleAddr is where the master serves HTTP, nil if it does not.
+func (m *Master) ConsoleAddr() net.Addr {
+	if m.console == nil {
+		return nil
+	}
+	return m.console.Addr()
+}
+
 // API is the engine, for use in the same process, of a master that has its store alone; else nil. It takes calls once the
 // master is Ready.
 func (m *Master) API() engine.API {
