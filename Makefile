@@ -21,7 +21,7 @@ BUILD := $(GO) build -trimpath -buildvcs=false -ldflags "-X main.version=$(VERSI
 help: ## Print this list
 	@awk 'BEGIN { FS = ":.*## "; print "Usage: make TARGET [VARIABLE=value]" } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/clic and bin/clic-master
@@ -53,6 +53,10 @@ test: setup
 
 # What strangers send: plans, expressions, Thrift frames, configuration.
 MAIN_FUZZ := ^(dag/plan FuzzParse|dag/plan/expr FuzzExpr|master/rpc FuzzServer|master/rpc FuzzRelay|master FuzzConfig)$$
+
+.PHONY: test-containers
+test-containers: ## The store's tests against Redis in containers (needs a Docker engine; CLIC_REDIS_IMAGES=…)
+	cd scripts/containers && $(GO) test -count=1 -timeout 20m ./...
 
 .PHONY: setup
 setup: ## Install the Debian packages that are missing here (nothing if all are there)

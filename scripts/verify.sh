@@ -30,13 +30,15 @@ step_layers() { go test -count=1 ./scripts/layers; }
 step_licences() { go run ./scripts/licences -tags "$tags" ./...; }
 
 step_modules() {
-	local difference
+	local module difference
 	go mod verify || return 1
-	if ! difference=$(go mod tidy -diff 2>&1); then
-		echo "go.mod and go.sum are not what 'go mod tidy' makes of them:"
-		printf '%s\n' "$difference" | sed -n 1,60p
-		return 1
-	fi
+	for module in . scripts/containers; do
+		if ! difference=$(go -C "$module" mod tidy -diff 2>&1); then
+			echo "go.mod and go.sum in $module are not what 'go mod tidy' makes of them:"
+			printf '%s\n' "$difference" | sed -n 1,60p
+			return 1
+		fi
+	done
 }
 
 step_shellcheck() {

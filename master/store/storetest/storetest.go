@@ -4,9 +4,14 @@
 //	func TestStore(t *testing.T)      { storetest.Run(t, backend) }
 //	func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, backend) }
 //
-// where backend says how to open a store. One that several masters share passes RunShared as well. Everything that the suite checks stands in the comments of package store; where the
-// contract leaves something open (the order of tasks that were submitted in the same millisecond, which of two tasks a suffix
-// that both have belongs to), the suite accepts all of it.
+// where backend says how to open a store. One that several masters share passes RunShared as well.
+//
+// Everything that the suite checks stands in the comments of package store; where the contract leaves something open (the order
+// of tasks that were submitted in the same millisecond, which of two tasks a suffix that both have belongs to, whether revisions
+// are counted), the suite accepts all of it.
+//
+// Faulty puts faults between a caller and any store, for the suite's own check of repeated and late commits and for tests of
+// those who use a store.
 package storetest
 
 import (
