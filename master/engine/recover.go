@@ -34,6 +34,10 @@ func (e *Engine) recover(ctx context.Context) error {
 		if err := x.Start(context.WithoutCancel(ctx), e.sink); err != nil {
 			return fmt.Errorf("cannot start executor %q: %w", name, err)
 		}
+		// Executors stop what they are not asked for: what another leader has launched, if there is one by now.
+		if err := e.trusted(); err != nil {
+			return err
+		}
 		if err := x.Recover(ctx, e.epoch.Load(), live[name]); err != nil {
 			return fmt.Errorf("cannot recover the attempts of executor %q: %w", name, err)
 		}

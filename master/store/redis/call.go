@@ -18,7 +18,15 @@ type call struct {
 	size  int
 	// base is the place of the base revision in args; 0 where there is none.
 	base int
-	cmd  *redis.Cmd
+	// group is what the parts of a large task have in common.
+	group *group
+	cmd   *redis.Cmd
+}
+
+// group are calls of which none is any good without the others.
+type group struct {
+	// torn says that one of them is not kept any more.
+	torn bool
 }
 
 // evalsha is boxed once.

@@ -39,7 +39,14 @@ func (s *Store) check(ctx context.Context, open []*request) (left []*request, ag
 	for _, r := range open {
 		v.want(r)
 	}
-	fence, err := s.look(ctx, v, open)
+	ask := len(v.tasks) > 0
+	for _, r := range open {
+		ask = ask || r.look
+	}
+	if !ask {
+		return open, false
+	}
+	fence, err := s.look(ctx, v)
 	if err != nil {
 		s.fail(err)
 		return open, false
@@ -77,15 +84,8 @@ func (v *view) want(r *request) {
 	}
 }
 
-// look asks the server. It gives the fence, "" if nothing had to be asked.
-func (s *Store) look(ctx context.Context, v *view, open []*request) (string, error) {
-	ask := len(v.tasks) > 0
-	for _, r := range open {
-		ask = ask || r.look
-	}
-	if !ask {
-		return "", nil
-	}
+// look asks the server. It gives the fence.
+func (s *Store) look(ctx context.Context, v *view) (string, error) {
 	pipe := s.writer.Pipeline()
 	fence := pipe.Get(ctx, s.keys.fenceKey(s.keys.sharedSlot()))
 	claims := map[string]*redis.StringCmd{}

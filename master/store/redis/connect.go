@@ -84,6 +84,29 @@ func (s *Store) connected(ctx context.Context, c *redis.Conn) error {
 	return err
 }
 
+// errStranger is for a server that is another process than the one that this Store led.
+var errStranger = errors.New("it was restarted, or another one has taken over")
+
+// writes prepares a connection that is written on. Nothing may reach a server that has been restarted, and may have forgotten
+// something, before that was looked at.
+func (s *Store) writes(ctx context.Context, c *redis.Conn) error {
+	if err := s.connected(ctx, c); err != nil {
+		return err
+	}
+	known := s.known.Load()
+	if known == nil {
+		return nil
+	}
+	info, err := c.Info(ctx, "server").Result()
+	if err != nil {
+		return err
+	}
+	if !(*known)[infoField(info, "run_id")] {
+		return errStranger
+	}
+	return nil
+}
+
 // connect makes the two clients: the writer, which sends everything once only, and the reader, which repeats by itself.
 func (s *Store) connect() error {
 	o, err := s.universal()
@@ -91,7 +114,7 @@ func (s *Store) connect() error {
 		return err
 	}
 	reads := *o
-	o.PoolSize, o.MaxRetries, o.MaxRedirects = 4, -1, -1
+	o.PoolSize, o.MaxRetries, o.MaxRedirects, o.OnConnect = 4, -1, -1, s.writes
 	reads.PoolSize, reads.MaxRetries, reads.MaxRedirects = 32, 5, 8
 	s.writer, s.reader = s.client(o), s.client(&reads)
 	s.writer.AddHook(s.meter)

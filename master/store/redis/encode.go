@@ -48,68 +48,82 @@ const maxNodes = 170_000
 // fingerprint hashes all that a Change says, but for its task and base. It tells one Create from another, and whether a Change is
 // the one that was applied last.
 func fingerprint(c *store.Change) [sha256.Size]byte {
-	sum := sha256.New()
-	var buf []byte
-	if h := c.Header; h != nil {
-		buf = appendText(buf, h.Plan)
-		buf = append(buf, byte(h.Status))
-		for _, t := range []dag.Time{h.Submitted, h.Ended, h.Expires} {
-			buf = binary.BigEndian.AppendUint64(buf, uint64(t))
-		}
-		for _, k := range slices.Sorted(maps.Keys(h.Labels)) {
-			buf = appendText(appendText(buf, k), h.Labels[k])
-		}
-		buf = appendText(buf, h.Request)
-		buf = hashed(sum, buf)
-		buf = hashText(sum, buf, h.Body)
+	size := 64 + len(c.Source) + logSize(c.Log) + nodesSize(c.Nodes, "")
+	if c.Header != nil {
+		size += 256 + len(c.Header.Body)
 	}
-	buf = hashText(sum, buf, c.Source)
+	h := digest{buf: make([]byte, 0, min(size, 2*digestAtOnce))}
+	if head := c.Header; head != nil {
+		h.text(head.Plan)
+		h.number(uint64(head.Status))
+		h.number(uint64(head.Submitted))
+		h.number(uint64(head.Ended))
+		h.number(uint64(head.Expires))
+		for _, k := range slices.Sorted(maps.Keys(head.Labels)) {
+			h.text(k)
+			h.text(head.Labels[k])
+		}
+		h.text(head.Request)
+		h.bytes(head.Body)
+	}
+	h.bytes(c.Source)
 	for i := range c.Nodes {
 		n := &c.Nodes[i]
-		buf = binary.BigEndian.AppendUint32(buf, uint32(n.Index))
-		buf = appendText(appendText(buf, n.Stage), n.Status)
-		buf = append(buf, presence(n.Spec)|presence(n.State)<<1)
-		buf = hashText(sum, buf, n.Spec)
-		buf = hashText(sum, buf, n.State)
+		h.number(uint64(uint32(n.Index)))
+		h.text(n.Stage)
+		h.text(n.Status)
+		h.bytes(n.Spec)
+		h.bytes(n.State)
 	}
 	for i := range c.Log {
-		buf = binary.BigEndian.AppendUint64(buf, c.Log[i].Seq)
-		buf = hashText(sum, buf, c.Log[i].Body)
+		h.number(c.Log[i].Seq)
+		h.bytes(c.Log[i].Body)
 	}
-	sum.Write(buf)
-	var out [sha256.Size]byte
-	sum.Sum(out[:0])
-	return out
+	return h.sum()
 }
 
-func presence(b []byte) byte {
-	if b == nil {
-		return 0
-	}
-	return 1
+// digest gathers what is hashed, with lengths, so that no two things look the same.
+type digest struct {
+	buf  []byte
+	hash hash.Hash // nil as long as everything is in buf
 }
 
-func appendText(b []byte, s string) []byte {
-	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
+// digestAtOnce is how many bytes are gathered before they are hashed.
+const digestAtOnce = 64 << 10
+
+func (d *digest) number(n uint64) { d.buf = binary.AppendUvarint(d.buf, n) }
+
+func (d *digest) text(s string) {
+	d.number(uint64(len(s)))
+	d.buf = append(d.buf, s...)
 }
 
-// hashText gathers short texts in buf, and hands buf on where it has grown.
-func hashText(sum hash.Hash, buf, s []byte) []byte {
-	buf = binary.BigEndian.AppendUint32(buf, uint32(len(s)))
-	if len(s) > 512 {
-		buf = hashed(sum, buf)
-		sum.Write(s)
-		return buf
+// bytes tells nothing from something that is empty.
+func (d *digest) bytes(s []byte) {
+	n := uint64(0)
+	if s != nil {
+		n = uint64(len(s)) + 1
 	}
-	if buf = append(buf, s...); len(buf) > 4096 {
-		buf = hashed(sum, buf)
+	d.number(n)
+	if d.buf = append(d.buf, s...); len(d.buf) > digestAtOnce {
+		d.flush()
 	}
-	return buf
 }
 
-func hashed(sum hash.Hash, buf []byte) []byte {
-	sum.Write(buf)
-	return buf[:0]
+func (d *digest) flush() {
+	if d.hash == nil {
+		d.hash = sha256.New()
+	}
+	d.hash.Write(d.buf)
+	d.buf = d.buf[:0]
+}
+
+func (d *digest) sum() [sha256.Size]byte {
+	if d.hash == nil {
+		return sha256.Sum256(d.buf)
+	}
+	d.flush()
+	return [sha256.Size]byte(d.hash.Sum(nil))
 }
 
 // The names of a task's fields.

@@ -132,6 +132,10 @@ func (s *Store) round(ctx context.Context, open []*request) []*request {
 		return open
 	}
 	open = s.sameEpoch(open)
+	if time.Now().Before(s.hold) {
+		s.fail(errSettling)
+		return open
+	}
 	open, again := s.check(ctx, open)
 	if again || s.failed != nil {
 		return open
@@ -161,10 +165,11 @@ func (s *Store) sameEpoch(open []*request) []*request {
 		if r.epoch > s.epoch {
 			s.setEpoch(r.epoch)
 			s.led = false
+			s.known.Store(nil)
 			s.index.reset()
 			s.redo.reset()
 		}
-		if r.epoch < s.epoch {
+		if r.epoch < s.epoch || r.epoch <= s.deposed {
 			r.finish(fmt.Errorf("cannot write with epoch %d, it is %d now: %w", r.epoch, s.epoch, store.ErrFenced))
 			continue
 		}
@@ -314,7 +319,7 @@ func (f *flush) readMarks(s *Store) {
 			s.redo.acked[c.slot] = tokenOf(s.epoch, f.mark)
 			continue
 		case a.word == "behind":
-			s.suspect = true
+			s.suspect, s.gap = true, true
 		default:
 			s.badFence(c.slot, &a)
 		}
@@ -333,7 +338,7 @@ func (s *Store) badFence(slot uint16, a *answer) {
 		s.setSession(slot, session+1)
 	case "lost":
 		if s.led {
-			s.suspect, s.raises[slot] = true, true
+			s.suspect, s.gap, s.raises[slot] = true, true, true
 		}
 	}
 }
@@ -489,6 +494,7 @@ func (s *Store) bad(o *op, a *answer) {
 	}
 	if !o.doubted {
 		o.doubted, s.suspect = true, true
+		s.gap = s.gap || a.word == "behind"
 		return
 	}
 	o.settled = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -29,7 +30,13 @@ func (s *Store) Lead(ctx context.Context, holder string) (uint64, error) {
 
 // lead is run by the committer.
 func (s *Store) lead(ctx context.Context, holder string) (uint64, error) {
+	s.known.Store(nil)
+	runs, err := s.runs(ctx)
+	if err != nil {
+		return 0, err
+	}
 	least := uint64(1)
+	s.hold = time.Time{}
 	for {
 		epoch, err := s.nextEpoch(ctx, holder, least)
 		if err != nil {
@@ -56,7 +63,8 @@ func (s *Store) lead(ctx context.Context, holder string) (uint64, error) {
 		s.led = false
 		return 0, err
 	}
-	s.suspect = false
+	s.redo.runs, s.suspect, s.gap = runs, false, false
+	s.known.Store(&runs)
 	return s.epoch, nil
 }
 
@@ -110,7 +118,10 @@ func (s *Store) nextEpoch(ctx context.Context, holder string, least uint64) (uin
 		return uint64(v), nil
 	case []any:
 		a := answer{rest: v}
-		if a.text(0) == "leased" {
+		switch a.text(0) {
+		case "settling":
+			return 0, errSettling
+		case "leased":
 			return 0, fmt.Errorf("%q has the lease: %w", a.text(1), store.ErrFenced)
 		}
 		s.breakOff(a.text(1))

@@ -130,9 +130,7 @@ func (s *Store) inspectServer(ctx context.Context, c *redis.Client) error {
 	if !newEnough(version) {
 		return fmt.Errorf("%w: it is version %s, %d.%d is needed at least", errUnfit, version, minVersion[0], minVersion[1])
 	}
-	if s.version == "" || infoField(info, "role") == "master" {
-		s.noteVersion(version)
-	}
+	s.noteVersion(version, infoField(info, "role") == "master")
 	if infoField(info, "aof_enabled") == "0" {
 		s.log.Warn("Redis has no append-only file: what it holds may be lost when it is restarted. Set appendonly to yes",
 			"address", addr)
@@ -162,10 +160,12 @@ func (s *Store) inspectServer(ctx context.Context, c *redis.Client) error {
 }
 
 // noteVersion may be called for several servers at once.
-func (s *Store) noteVersion(version string) {
+func (s *Store) noteVersion(version string, master bool) {
 	s.mu.Lock()
-	s.version = version
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if master || s.version == "" {
+		s.version = version
+	}
 }
 
 func newEnough(version string) bool {

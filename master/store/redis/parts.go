@@ -37,11 +37,16 @@ func (s *Store) commitParts(ctx context.Context, epoch uint64, batch []store.Cha
 		}
 		r := &request{ctx: ctx, epoch: epoch, ops: small}
 		small = nil
-		return s.ask(r)
+		err := s.ask(r)
+		if isParts(err) {
+			return s.oneByOne(ctx, epoch, r.ops)
+		}
+		return err
 	}
 	for i, o := range ops {
 		large := o.create && len(batch[i].Nodes) > chunk || o.remove && seen[o.task].nodes > chunk
-		if o.parts = large; !large {
+		o.parts = large || o.create // nothing is left over any more
+		if !large {
 			small = append(small, o)
 			continue
 		}
@@ -58,6 +63,23 @@ func (s *Store) commitParts(ctx context.Context, epoch uint64, batch []store.Cha
 		}
 	}
 	return flush()
+}
+
+// oneByOne is for a batch of which a task has grown large meanwhile.
+func (s *Store) oneByOne(ctx context.Context, epoch uint64, ops []*op) error {
+	for _, o := range ops {
+		var err error
+		if o.remove {
+			o.parts = true
+			err = s.removeParts(ctx, epoch, o)
+		} else {
+			err = s.ask(&request{ctx: ctx, epoch: epoch, ops: []*op{o}})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // takeParts waits for the turn to do something in parts.
@@ -95,12 +117,16 @@ func (s *Store) lookFor(ctx context.Context, epoch uint64, ops []*op) (map[strin
 // createParts writes the nodes, then all the rest.
 func (s *Store) createParts(ctx context.Context, epoch uint64, o *op, nodes []store.NodeRecord) error {
 	mark := s.keys.leftover(o.task, o.nodes)
+	parts := &group{}
+	o.call.group = parts
 	for len(nodes) > 0 {
 		r := &request{ctx: ctx, epoch: epoch}
 		for range partsAtOnce {
 			n := min(chunk, len(nodes))
 			if n > 0 {
-				r.ops = append(r.ops, &op{task: o.task, slot: o.slot, call: s.stagesCall(o, nodes[:n]), before: []entry{mark}})
+				c := s.stagesCall(o, nodes[:n])
+				c.group = parts
+				r.ops = append(r.ops, &op{task: o.task, slot: o.slot, call: c, before: []entry{mark}})
 			}
 			nodes = nodes[n:]
 		}

@@ -50,7 +50,7 @@ func (s *Store) Header(ctx context.Context, task string) (*store.Header, error) 
 
 // What is read of a task beside its header, and of a node.
 var (
-	recordFields = append(headerFields[:len(headerFields):len(headerFields)], "revision", "nodes", "seq")
+	recordFields = append(headerFields[:len(headerFields):len(headerFields)], "revision", "nodes", "seq", "creation")
 	nodeFields   = []string{"id", "spec", "state", "status"}
 )
 
@@ -104,7 +104,7 @@ func record(task string, values []any) (*store.Record, int, error) {
 	return r, number(values[n+1]), nil
 }
 
-// loadPieces reads the task's own hash, the nodes, and the revision once more; same says that it is the same.
+// loadPieces reads the task's own hash, the nodes, and once more which task it is, at which revision; same says that it is the same.
 func (s *Store) loadPieces(ctx context.Context, task string) (r *store.Record, same bool, err error) {
 	key := s.keys.taskKey(task)
 	pipe := s.reader.Pipeline()
@@ -120,17 +120,17 @@ func (s *Store) loadPieces(ctx context.Context, task string) (r *store.Record, s
 	r.Source = ownBytes(plan.Val())
 	r.Nodes = make([]store.NodeRecord, count)
 	missing := -1
-	var revision *redis.StringCmd
-	for from := 0; from < count || revision == nil; from += nodesAtOnce {
+	var again *redis.SliceCmd
+	for from := 0; from < count || again == nil; from += nodesAtOnce {
 		to := min(from+nodesAtOnce, count)
 		cmds := make([]*redis.SliceCmd, 0, nodesAtOnce)
 		for i := from; i < to; i++ {
 			cmds = append(cmds, pipe.HMGet(ctx, s.keys.stageKey(task, i), nodeFields...))
 		}
 		if to == count {
-			revision = pipe.HGet(ctx, key, "revision")
+			again = pipe.HMGet(ctx, key, "revision", "creation")
 		}
-		if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		if _, err := pipe.Exec(ctx); err != nil {
 			return nil, false, err
 		}
 		for i, cmd := range cmds {
@@ -139,7 +139,8 @@ func (s *Store) loadPieces(ctx context.Context, task string) (r *store.Record, s
 			}
 		}
 	}
-	if revision.Val() != strconv.FormatUint(r.Revision, 10) {
+	now, before := again.Val(), head.Val()[len(headerFields):]
+	if now[0] != before[0] || now[1] != before[3] {
 		return r, false, nil
 	}
 	if missing >= 0 {

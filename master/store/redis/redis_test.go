@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"context"
+	"flag"
 	"log/slog"
 	"testing"
 
@@ -39,6 +40,10 @@ var places = map[string]func(testing.TB) redistest.Place{
 func TestMain(m *testing.M) {
 	defer servers.Close()
 	redis.LogClient(slog.New(slog.DiscardHandler))
+	flag.Parse()
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("25") // the suite runs three times
+	}
 	storetest.Main(m, backend(servers.SinglePlace))
 }
 

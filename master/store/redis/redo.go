@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -17,8 +18,9 @@ import (
 // is promoted may not have heard of the last writes. The leader keeps what was acknowledged lately, and sends it again: each
 // call says what it follows, so that nothing is applied twice, or to something else.
 //
-// Whether a server has lost anything is told by marks: numbers that the leader writes in between, some on every node. What was
-// written before a mark is there if the mark is.
+// A server that may have lost something is another process than before, which it says itself. Whether what is kept is enough to put
+// back what it has lost is told by marks: numbers that the leader writes in between, some on every node. What was written
+// before a mark is there if the mark is.
 
 const (
 	// markEvery is how long the leader writes until it writes a mark.
@@ -42,6 +44,8 @@ type redoLog struct {
 	settled uint64
 	// whole is the lowest mark after which nothing is missing in calls.
 	whole uint64
+	// runs are the servers' processes, as they were when all was well.
+	runs map[string]bool
 	// lost is set once the server has lost something for good in this term.
 	lost bool
 }
@@ -76,6 +80,9 @@ func (l *redoLog) trim(age time.Duration) {
 	n, now := 0, time.Now()
 	for n < len(l.calls) && (l.size > maxRedo || l.calls[n].mark < l.settled && now.Sub(l.calls[n].at) > age) {
 		l.size -= l.calls[n].size
+		if g := l.calls[n].group; g != nil {
+			g.torn = true
+		}
 		l.whole = l.calls[n].mark + 1
 		n++
 	}
@@ -135,7 +142,7 @@ func (s *Store) markCalls(mark uint64, follow bool) []*call {
 // is missing, it is put back.
 func (s *Store) settleDoubts(ctx context.Context) error {
 	if s.broken != nil {
-		return s.broken
+		return s.mend(ctx)
 	}
 	if s.reload {
 		if err := s.loadScripts(ctx); err != nil {
@@ -148,17 +155,78 @@ func (s *Store) settleDoubts(ctx context.Context) error {
 	}
 	s.fresh.Store(false)
 	s.suspect = true // until it is known to be well
+	runs, err := s.runs(ctx)
+	if err != nil {
+		return err
+	}
+	for run := range runs {
+		s.gap = s.gap || !s.redo.runs[run]
+	}
+	if s.gap {
+		if mine, err := s.settle(ctx); err != nil || !mine {
+			return err
+		}
+		s.known.Store(&runs)
+	}
 	lowest, lost, err := s.compare(ctx)
 	if err != nil {
 		return err
 	}
-	if lost {
+	if lost || s.gap {
 		if err := s.restore(ctx, lowest); err != nil {
 			return err
 		}
 	}
-	s.suspect = false
+	s.redo.runs, s.suspect, s.gap = runs, false, false
 	return nil
+}
+
+// errSettling is while a server that was restarted gives everybody who led it the time to put back what it has lost.
+var errSettling = errors.New("it was restarted a moment ago, and waits for who led to put back what it may have lost")
+
+// settle says whether this Store may put back what the server has lost: only who led it when it was restarted knows what
+// that is, and only until somebody may have gone on without it. Until then nothing new is written.
+func (s *Store) settle(ctx context.Context) (mine bool, err error) {
+	lease := s.lease.Load()
+	if lease == 0 {
+		return true, nil // there is one master only, as far as this Store knows
+	}
+	v, err := s.eval(ctx, &s.scripts.settle, []string{s.keys.meta()}, lease).Slice()
+	if err != nil {
+		return false, err
+	}
+	a := answer{rest: v}
+	left, ok := v[len(v)-1].(int64)
+	if len(v) != 3 || !ok {
+		return false, errors.New("script has answered what it never does")
+	}
+	// Without a life before this, there was no lease in it either.
+	if s.redo.runs[a.text(0)] || a.text(1) == "" || left > 0 && s.redo.runs[a.text(1)] {
+		s.hold = time.Now().Add(time.Duration(left) * time.Millisecond)
+		return true, nil
+	}
+	// Somebody else may lead by now, on what the server had. What is kept here fits nowhere any more.
+	if n := len(s.redo.calls); n > 0 {
+		s.log.Error("Redis was restarted while this master was away for too long to put back what may have been lost", "kept", n)
+		s.meter.losses.Add(1)
+	}
+	s.deposed, s.led, s.gap, s.suspect = s.epoch, false, false, false
+	s.known.Store(nil)
+	return false, nil
+}
+
+// runs are the names that the servers' processes have given themselves when they were started.
+func (s *Store) runs(ctx context.Context) (map[string]bool, error) {
+	var mu sync.Mutex
+	runs := map[string]bool{}
+	err := s.eachMaster(ctx, s.reader, func(ctx context.Context, c *redis.Client) error {
+		info, err := c.Info(ctx, "server").Result()
+		mu.Lock()
+		defer mu.Unlock()
+		runs[infoField(info, "run_id")] = true
+		return err
+	})
+	return runs, err
 }
 
 // compare reads the generation and the marks. lost says that a mark is missing, lowest is the lowest that is there instead.
@@ -213,6 +281,21 @@ func (s *Store) breakOff(generation string) {
 	s.meter.losses.Add(1)
 }
 
+// mend looks whether a server that had lost everything has it again, such as from a backup. Then somebody may lead anew.
+func (s *Store) mend(ctx context.Context) error {
+	if !s.fresh.Swap(false) {
+		return s.broken
+	}
+	generation, err := s.writer.HGet(ctx, s.keys.meta(), metaGeneration).Result()
+	if err != nil || generation != s.generation {
+		return s.broken
+	}
+	s.log.Warn("Redis has the state back that it had lost", "generation", generation)
+	s.broken, s.led = nil, false
+	s.known.Store(nil)
+	return nil
+}
+
 // restore sends again what was acknowledged lately, in order.
 func (s *Store) restore(ctx context.Context, lowest int64) error {
 	if fence, err := s.raiseSlots(ctx, s.keys.allSlots()); err != nil {
@@ -222,45 +305,71 @@ func (s *Store) restore(ctx context.Context, lowest int64) error {
 	}
 	s.used = s.unused()
 	s.index.reset()
-	applied, missing := 0, 0
-	for from := 0; from < len(s.redo.calls); from += redoAtOnce {
-		part := s.redo.calls[from:min(from+redoAtOnce, len(s.redo.calls))]
-		calls := make([]*call, len(part))
-		for i := range part {
-			calls[i] = part[i].call
+	done, err := s.replay(ctx)
+	if err != nil || done.fenced {
+		return err
+	}
+	// Where even the marks of this term are gone, all of the term is kept here, and what it builds on is there.
+	covered := (lowest >= 0 && uint64(lowest) >= s.redo.whole || s.redo.whole == 0 && done.missing == 0) && done.foreign == 0
+	if err := s.rewriteMarks(ctx); err != nil {
+		return err
+	}
+	switch {
+	case covered && done.applied == 0:
+		s.log.Info("Redis was restarted, or another server has taken over; nothing is missing", "looked at", len(s.redo.calls))
+		return nil
+	case covered:
+		s.log.Warn("Redis had lost its last writes; they were sent again", "sent", len(s.redo.calls), "applied", done.applied)
+		s.meter.healed.Add(1)
+		return nil
+	}
+	s.redo.lost = true
+	s.meter.losses.Add(1)
+	s.log.Error("Redis has lost writes that it had acknowledged, which cannot all be put back; tasks may have gone back to an "+
+		"earlier state, or be gone", "kept", s.opts.Redo, "applied", done.applied, "missing", done.missing, "overwritten", done.foreign)
+	return nil
+}
+
+// replayed counts what became of the calls: applied anew, missing what they follow, or in the way of what another leader wrote while
+// the server had lost its fence.
+type replayed struct {
+	applied, missing, foreign int
+	fenced                    bool
+}
+
+// replay sends all calls that are kept, in order.
+func (s *Store) replay(ctx context.Context) (done replayed, err error) {
+	for part := range slices.Chunk(s.redo.calls, redoAtOnce) {
+		var calls []*call
+		for _, c := range part {
+			if c.group != nil && c.group.torn {
+				done.missing++
+				continue
+			}
+			calls = append(calls, c.call)
 		}
 		s.send(ctx, calls)
 		for _, c := range calls {
 			a := c.answer()
 			c.cmd = nil
 			switch {
-			case a.outcome == answered && (a.word == "fenced" || a.word == "late"):
-				return nil
 			case a.outcome != answered:
-				return a.err
-			case a.word == "behind" || a.word == "notfound":
-				missing++
+				return done, a.err
+			case a.word == "fenced" || a.word == "late":
+				done.fenced = true
+				return done, nil
 			case a.word == "lost":
-				return errors.New("fence was lost once more")
+				return done, errAgain
+			case a.word == "behind" || a.word == "notfound":
+				done.missing++
+			case a.word == "conflict" && epochOfBatch(a.text(1)) != s.epoch:
+				done.foreign++
 			case a.n > 0:
-				applied++
+				done.applied++
 			}
 		}
 	}
-	covered := lowest >= 0 && uint64(lowest) >= s.redo.whole
-	if err := s.rewriteMarks(ctx); err != nil {
-		return err
-	}
-	if covered {
-		s.log.Warn("Redis had lost its last writes; they were sent again", "sent", len(s.redo.calls), "applied", applied)
-		s.meter.healed.Add(1)
-		return nil
-	}
-	s.redo.lost = true
-	s.meter.losses.Add(1)
-	s.log.Error("Redis has lost writes that it had acknowledged, from longer ago than they are kept for; tasks may have gone back "+
-		"to an earlier state, or be gone", "kept", s.opts.Redo, "applied", applied, "missing", missing)
-	return nil
+	return done, nil
 }
 
 // rewriteMarks writes the last mark anew.

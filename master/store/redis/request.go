@@ -15,7 +15,7 @@ import (
 
 // request is what the committer is asked for.
 type request struct {
-	ctx   context.Context //nolint:containedctx // the caller's, who waits
+	ctx   context.Context // the caller's, who waits
 	epoch uint64
 	ops   []*op
 	// look asks for the checks only; nothing is written.
@@ -112,15 +112,15 @@ func (s *Store) prepareOne(epoch uint64, c *store.Change) (*op, error) {
 		o.head = headingOf(c.Header)
 		o.head.sum = headSum(s.seed, c.Header, labels)
 	}
-	print := fingerprint(c)
+	id := fingerprint(c)
 	if c.Create {
-		o.create, o.print, o.request = true, hex.EncodeToString(print[:16]), c.Header.Request
+		o.create, o.print, o.request = true, hex.EncodeToString(id[:16]), c.Header.Request
 		o.call = s.createCall(epoch, c, o, labels)
 		return o, nil
 	}
 	o.checked = c.Base > 0
-	id := strconv.FormatUint(epoch, 10) + ":" + hex.EncodeToString(print[:8])
-	o.call = s.updateCall(epoch, c, o, labels, id)
+	batch := strconv.FormatUint(epoch, 10) + ":" + hex.EncodeToString(id[:8])
+	o.call = s.updateCall(epoch, c, o, labels, batch)
 	return o, nil
 }
 

@@ -1,7 +1,7 @@
 package redis
 
 import (
-	"crypto/sha1" //nolint:gosec // the name that Redis gives a script, not for safety
+	"crypto/sha1" // how Redis names a script
 	"embed"
 	"encoding/hex"
 	"fmt"
@@ -21,12 +21,12 @@ type script struct {
 
 // scripts are all that are called. A connection has the server load them, before it is used.
 type scripts struct {
-	update, create, stages, remove, unlink, index, raise, mark, lead, campaign, resign, members, load script
+	update, create, stages, remove, unlink, index, raise, mark, lead, campaign, settle, resign, members, load script
 }
 
 func (s *scripts) all() []*script {
 	return []*script{
-		&s.update, &s.create, &s.stages, &s.remove, &s.unlink, &s.index, &s.raise, &s.mark, &s.lead, &s.campaign, &s.resign,
+		&s.update, &s.create, &s.stages, &s.remove, &s.unlink, &s.index, &s.raise, &s.mark, &s.lead, &s.campaign, &s.settle, &s.resign,
 		&s.members, &s.load,
 	}
 }
@@ -46,8 +46,9 @@ func newScripts() (*scripts, error) {
 		{&s.index, []string{"fence", "index"}},
 		{&s.raise, []string{"raise"}},
 		{&s.mark, []string{"fence", "mark"}},
-		{&s.lead, []string{"lead"}},
-		{&s.campaign, []string{"campaign"}},
+		{&s.lead, []string{"life", "lead"}},
+		{&s.campaign, []string{"life", "campaign"}},
+		{&s.settle, []string{"life", "settle"}},
 		{&s.resign, []string{"resign"}},
 		{&s.members, []string{"members"}},
 		{&s.load, []string{"load"}},
@@ -60,7 +61,7 @@ func newScripts() (*scripts, error) {
 			}
 			text.Write(b)
 		}
-		sum := sha1.Sum([]byte(text.String())) //nolint:gosec // see above
+		sum := sha1.Sum([]byte(text.String()))
 		*c.to = script{name: c.parts[len(c.parts)-1], text: text.String(), sha: hex.EncodeToString(sum[:])}
 	}
 	return s, nil

@@ -93,6 +93,8 @@ func (s *Store) trouble(ctx context.Context, err error) {
 	case redis.HasErrorPrefix(err, "NOSCRIPT"):
 		s.reload = true
 	case redis.HasErrorPrefix(err, "MOVED"), redis.HasErrorPrefix(err, "CLUSTERDOWN"), redis.HasErrorPrefix(err, "READONLY"):
+		// Another server may have taken over.
+		s.suspect = true
 		s.reroute(ctx)
 	}
 }
@@ -122,6 +124,13 @@ func parseToken(s string) (epoch, session uint64) {
 	epoch, _ = strconv.ParseUint(e, 10, 64)
 	session, _ = strconv.ParseUint(n, 10, 64)
 	return epoch, session
+}
+
+// epochOfBatch is the epoch in the id of a Change.
+func epochOfBatch(id string) uint64 {
+	e, _, _ := strings.Cut(id, ":")
+	epoch, _ := strconv.ParseUint(e, 10, 64)
+	return epoch
 }
 
 // setEpoch begins a term.

@@ -55,13 +55,19 @@ func (s *Store) campaign(ctx context.Context, m store.Member, ttl time.Duration)
 	if err != nil {
 		return lease, err
 	}
-	keys := []string{s.keys.meta(), s.keys.lease(), s.keys.members()}
+	s.lease.Store(ttl.Milliseconds())
+	keys := []string{s.keys.meta(), s.keys.lease(), s.keys.members(), s.keys.fenceKey(s.keys.sharedSlot())}
 	v, err := s.eval(ctx, &s.scripts.campaign, keys,
-		s.generation, m.ID, text, ttl.Milliseconds(), lately.Milliseconds(), s.keys.turns()).Slice()
+		s.generation, m.ID, text, ttl.Milliseconds(), lately.Milliseconds(), s.keys.turns(), m.Epoch).Slice()
 	if err != nil {
 		return lease, err
 	}
 	a := answer{rest: v}
+	if len(v) == 2 && a.text(0) == "settling" {
+		s.fresh.Store(true)
+		s.nudge()
+		return lease, errSettling
+	}
 	if len(v) == 2 && a.text(0) == "generation" {
 		return lease, s.otherGeneration(a.text(1))
 	}

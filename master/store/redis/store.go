@@ -48,6 +48,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -79,6 +80,10 @@ type Store struct {
 	parts chan struct{}
 	// fresh is set when there is a new connection.
 	fresh atomic.Bool
+	// known are the servers' processes that may be written to, nil for any.
+	known atomic.Pointer[map[string]bool]
+	// lease is the length of a lease in ms, 0 before anybody has campaigned for one.
+	lease atomic.Int64
 
 	work    sync.WaitGroup
 	stopped chan struct{}
@@ -102,6 +107,12 @@ type Store struct {
 	redo  redoLog
 	// suspect says that the server is to be looked at, reload that it has forgotten the scripts.
 	suspect, reload bool
+	// gap says that something is missing there, or may well be.
+	gap bool
+	// hold is until when nothing new is written, since the server was restarted. deposed is the last epoch that must not be written
+	// with any more, because this Store was away when the server was.
+	hold    time.Time
+	deposed uint64
 	// failed is why the last round came to nothing, broken why nothing will ever come to anything.
 	failed, broken error
 	// stalls counts rounds that came to nothing without a reason.

@@ -82,6 +82,9 @@ const (
 //	insecure=true                     takes any certificate
 //
 // Errors name the option that is wrong. They never have any part of a password.
+//
+// A user of an access-control list gets along with the rules ~PREFIX* &PREFIX* +@all -@admin -@dangerous +info. With
+// +config|get, the store can see for itself that nothing is evicted.
 func ParseURL(s string) (*Target, error) {
 	t, err := parseURL(s)
 	if err != nil {
@@ -126,7 +129,10 @@ func parseURL(s string) (*Target, error) {
 		}
 		t.DB = int(db)
 	}
-	return t, t.check()
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // login reads user and password.

@@ -66,7 +66,8 @@ func TestReadable(t *testing.T) {
 	delete(task, "batch")
 	want := map[string]string{
 		"name": "p-aaaaaaaa", "plan": "p", "status": "RUNNING", "submitted": "1700000000000", "ended": "0", "expires": "0",
-		"labels": `{"team":"a"}`, "request": "once", "body": `{"name":"p"}`, "nodes": "2", "seq": "2", "revision": "2", "epoch": "1",
+		"labels": `{"team":"a"}`, "request": "once", "body": `{"name":"p"}`, "nodes": "2", "seq": "2", "revision": "2",
+		"epoch": fmt.Sprint(epoch),
 	}
 	if diff := cmp.Diff(want, task); diff != "" {
 		t.Errorf("the task (-want +got):\n%s", diff)

@@ -8,7 +8,7 @@
 --
 -- Answers the new revision (with 6: an array of it and of plan, status, submitted, expires, labels and request as they
 -- were), or the negative revision if this very Change is the last that was applied, or an array:
---   {'notfound'}, {'conflict', revision}, {'behind', revision}, and those of the fence
+--   {'notfound'}, {'conflict', revision, id of the last Change}, {'behind', revision}, and those of the fence
 local t = redis.call('HMGET', KEYS[2], 'revision', 'batch', 'seq', 'nodes')
 local revision = t[1]
 if not revision then
@@ -22,7 +22,7 @@ if base ~= '0' and base ~= revision then
   if tonumber(revision) < tonumber(base) then
     return { 'behind', revision }
   end
-  return { 'conflict', revision }
+  return { 'conflict', revision, t[2] }
 end
 
 local old
