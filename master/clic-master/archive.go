@@ -15,6 +15,7 @@ import (
 
 	"github.com/clic-orchestrator/clic/master"
 	"github.com/clic-orchestrator/clic/master/archive"
+	"github.com/clic-orchestrator/clic/master/store/redis"
 )
 
 // keeper is what the administrator's commands have in common.
@@ -31,6 +32,7 @@ func (k *keeper) run(use func(ctx context.Context, cfg master.Config) error) err
 		return err
 	}
 	cfg.Logger = logger(cfg, k.stderr)
+	redis.LogClient(cfg.Logger)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	return use(ctx, cfg)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/clic-orchestrator/clic/executors/local"
 	"github.com/clic-orchestrator/clic/master"
+	"github.com/clic-orchestrator/clic/master/store/redis"
 )
 
 // version is set when the program is built.
@@ -241,6 +242,7 @@ func ownDirs(getenv func(string) string) ([]string, error) {
 // serve runs the master until a signal.
 func serve(cfg master.Config, stdout, stderr io.Writer) error {
 	cfg.Logger = logger(cfg, stderr)
+	redis.LogClient(cfg.Logger)
 	m, err := master.New(cfg)
 	if err != nil {
 		return err

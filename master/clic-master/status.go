@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,33 +27,33 @@ is gone is listed for a while, until it is forgotten. Where the store serves one
 
 It ends with 1 where no master leads.`,
 		Args: usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(*cobra.Command, []string) error {
 			if output != "table" && output != "json" {
 				return usageError{fmt.Errorf("-o %s: table or json", output)}
 			}
-			cfg, err := k.o.load(k.getenv)
-			if err != nil {
-				return err
-			}
-			s, err := master.Look(cmd.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			if output == "json" {
-				e := json.NewEncoder(k.stdout)
-				e.SetIndent("", "  ")
-				err = e.Encode(s)
-			} else {
-				err = printStatus(k.stdout, s)
-			}
-			if err == nil && s.Leader == "" {
-				err = errNobodyLeads
-			}
-			return err
+			return k.run(func(ctx context.Context, cfg master.Config) error { return k.status(ctx, cfg, output == "json") })
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
 	return cmd
+}
+
+func (k *keeper) status(ctx context.Context, cfg master.Config, asJSON bool) error {
+	s, err := master.Look(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		e := json.NewEncoder(k.stdout)
+		e.SetIndent("", "  ")
+		err = e.Encode(s)
+	} else {
+		err = printStatus(k.stdout, s)
+	}
+	if err == nil && s.Leader == "" {
+		err = errNobodyLeads
+	}
+	return err
 }
 
 // usage makes mistakes in the arguments usage errors.
