@@ -190,6 +190,9 @@ func (j *job) read(ctx context.Context, anyone func() *client.Client) *thriftmas
 	}
 }
 
+// over reports whether nobody has anything more to do with the task.
+func (j *job) over() bool { return j.task == "" || j.ended && (j.fate == leftAlone || j.retries >= 4) }
+
 // act is something that a person does.
 func (j *job) act(ctx context.Context, r *rand.Rand, anyone func() *client.Client) {
 	others := j.others()
@@ -197,10 +200,10 @@ func (j *job) act(ctx context.Context, r *rand.Rand, anyone func() *client.Clien
 	case n < 4:
 		j.again(ctx, anyone())
 	case n < 10 || j.ended:
-		if v := j.look(ctx, anyone); v != nil && j.ended && j.fate != leftAlone && j.retries < 2 {
+		if v := j.look(ctx, anyone); v != nil && j.ended && !j.over() {
 			j.retry(ctx, anyone())
 		}
-	case n < 13 && j.fate == cancelled && j.cuts == 0:
+	case n < 15 && j.fate == cancelled && j.cuts < 2:
 		j.cuts++
 		j.errand(ctx, saidCancel, "", func(ctx context.Context, who string) error {
 			return anyone().CancelTask(ctx, j.task, "", false, who)
@@ -233,7 +236,7 @@ func (j *job) interfere(ctx context.Context, r *rand.Rand, anyone func() *client
 			}
 		}
 	}
-	cut := j.fate == stagesCut && j.cuts < 8 && r.IntN(4) == 0
+	cut := j.fate == stagesCut && j.cuts < 10 && r.IntN(2) == 0
 	switch {
 	case cut && len(running) > 0:
 		j.cuts++

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	thriftmaster "github.com/clic-orchestrator/clic/idl/gen/master"
 )
@@ -13,12 +14,14 @@ type sum struct {
 	tasks, stages, attempts int
 	// twice are attempts that were started twice, lost those that ended and that the master knows otherwise.
 	twice, lost, misordered, contradictions int
-	repeated                                int // reports that stage programs had to send again
+	repeated                                int            // reports that stage programs had to send again
+	done                                    map[string]int // calls of people that were carried out, by verb
 }
 
 // judge compares what the masters know in the end with what people were told, and with what the stages themselves have written.
-func (w *war) judge() (s sum) {
+func (w *war) judge() sum {
 	w.Helper()
+	s := sum{done: map[string]int{}}
 	w.vanish(func() []string { return stages(w.processes()) }) // what is left is told later
 	for _, line := range w.journal.wrong() {
 		w.Error(line)
@@ -44,7 +47,13 @@ func (w *war) judge() (s sum) {
 				s.stages++
 			}
 		}
-		t.judge(j, r)
+		for call, n := range t.judge(j, r).calls {
+			for _, verb := range []string{saidSuspend, saidContinue, saidCancel, saidRetry} {
+				if strings.HasPrefix(call, verb) {
+					s.done[verb] += n
+				}
+			}
+		}
 	}
 	own, err := readRecord(w.Context(), w.anyone(), w.own)
 	if err != nil {
@@ -129,16 +138,39 @@ func newTrial(marks []mark) *trial {
 	return t
 }
 
-// judge judges the task of a job.
-func (t *trial) judge(j *job, r *record) {
+// judge judges the task of a job, and gives its history.
+func (t *trial) judge(j *job, r *record) *history {
 	h := follow(r.ids(), r.events)
 	t.contradictions = append(t.contradictions, r.replay()...)
 	t.contradictions = append(t.contradictions, settle(j.errands, h)...)
-	t.misordered = append(t.misordered, misorders(j.plan.works, r.stages, t.marks)...)
+	cut := map[string]bool{}
+	for _, e := range r.events {
+		cut[e.StageId] = cut[e.StageId] || e.ToState == "CANCELLED"
+	}
+	for _, m := range misorders(j.plan.works, r.stages, cut, t.marks) {
+		t.misordered = append(t.misordered, m.String()+":\n"+strings.Join(t.trace(r, append(m.parents, m.stage)), "\n"))
+	}
 	t.attempts(r, h)
 	if j.fate == leftAlone {
 		t.asPlanned(j, r)
 	}
+	return h
+}
+
+// trace is what some stages have written, and what the history says of them.
+func (t *trial) trace(r *record, ids []string) (lines []string) {
+	for _, m := range t.marks {
+		if slices.Contains(ids, m.stage) {
+			lines = append(lines, fmt.Sprintf("  %c %s %s", m.verb, m.id(), m.word))
+		}
+	}
+	for _, e := range r.events {
+		if slices.Contains(ids, e.StageId) {
+			lines = append(lines, fmt.Sprintf("  event %d at %s: %s from %s to %s attempt %d %s %s",
+				e.Seq, time.UnixMilli(e.At).UTC().Format("15:04:05.000"), e.StageId, e.FromState, e.ToState, e.Attempt, e.Message, e.Who))
+		}
+	}
+	return lines
 }
 
 // attempts compares the attempts that the history knows with what they have written themselves: each was started once at most,

@@ -19,14 +19,26 @@ type latest struct {
 // order checks, by what stages have written themselves, that none was started before what it depends on was done.
 type order struct {
 	works map[string]work
+	cut   map[string]bool     // stages that were cancelled at some time: that counts as failed
 	names map[string]string   // of the plan's tasks, by the id of the stage
 	ids   map[string][]string // of the stages, by the name
 	now   map[string]latest
 }
 
+// misorder is an attempt that was started too early.
+type misorder struct {
+	mark
+	need
+	parents []string // their ids
+}
+
+func (m misorder) String() string {
+	return fmt.Sprintf("attempt %s was started, and %s%s is not done", m.id(), m.name, m.how)
+}
+
 // misorders goes through the journal of a task, and says which stages were started too early.
-func misorders(works map[string]work, nodes []*thriftmaster.StageInfo, marks []mark) []string {
-	o := &order{works: works, names: map[string]string{}, ids: map[string][]string{}, now: map[string]latest{}}
+func misorders(works map[string]work, nodes []*thriftmaster.StageInfo, cut map[string]bool, marks []mark) []misorder {
+	o := &order{works: works, cut: cut, names: map[string]string{}, ids: map[string][]string{}, now: map[string]latest{}}
 	for _, v := range nodes {
 		if v.Kind == thriftmaster.NodeKind_STAGE {
 			name := taskName(v)
@@ -34,7 +46,7 @@ func misorders(works map[string]work, nodes []*thriftmaster.StageInfo, marks []m
 			o.ids[name] = append(o.ids[name], v.StageId)
 		}
 	}
-	var wrong []string
+	var wrong []misorder
 	for _, m := range marks {
 		name, ours := o.names[m.stage]
 		if !ours {
@@ -46,7 +58,7 @@ func misorders(works map[string]work, nodes []*thriftmaster.StageInfo, marks []m
 			l = latest{started: true}
 			for _, n := range works[name].needs {
 				if !o.met(n) {
-					wrong = append(wrong, fmt.Sprintf("attempt %s was started, and %s%s is not done", m.id(), n.name, n.how))
+					wrong = append(wrong, misorder{m, n, o.ids[n.name]})
 				}
 			}
 		case markPrepared:
@@ -78,7 +90,7 @@ func (o *order) met(n need) bool {
 	for _, id := range ids {
 		switch l := o.now[id]; n.how {
 		case ".Failed":
-			if !l.ended || l.exit == "0" {
+			if (!l.ended || l.exit == "0") && !o.cut[id] {
 				return false
 			}
 		case ".Omitted":
@@ -102,6 +114,8 @@ func TestMisorders(t *testing.T) {
 		"b":    {needs: []need{{"a", ""}, {"no", ""}}},
 		"c":    {needs: []need{{"java", ""}, {"bad", ".Failed"}, {"gone", ".Omitted"}}},
 		"d":    {needs: []need{{"loop", ""}}},
+		"e":    {needs: []need{{"cut", ".Failed"}}},
+		"cut":  {state: "FAILED"},
 	}
 	var nodes []*thriftmaster.StageInfo
 	add := func(path string) {
@@ -124,6 +138,7 @@ func TestMisorders(t *testing.T) {
 		want          []string
 	}{
 		{"in order", "S a 0 1\nE a 0 0\nS b 0 1\n" + loop + "S d 0 1\nS java 0 1\nP java 0 \nS bad 0 1\nE bad 0 7\nS c 0 1\nE java 0 0", nil},
+		{"cancelled is failed", "S cut 0 1\nS e 0 1", nil},
 		{"parent runs", "S a 0 1\nS b 0 1", []string{"attempt b 0 was started, and a is not done"}},
 		{"parent failed", "S a 0 1\nE a 0 3\nS b 0 1", []string{"attempt b 0 was started, and a is not done"}},
 		{"parent runs again", "S a 0 1\nE a 0 0\nS b 0 1\nE b 0 0\nS a 1 1\nS b 1 1", []string{"attempt b 1 was started, and a is not done"}},
@@ -142,7 +157,11 @@ func TestMisorders(t *testing.T) {
 			}
 			marks = append(marks, m)
 		}
-		if diff := cmp.Diff(c.want, misorders(works, nodes, marks)); diff != "" {
+		var got []string
+		for _, m := range misorders(works, nodes, map[string]bool{"cut": true}, marks) {
+			got = append(got, m.String())
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s: %s", c.name, diff)
 		}
 	}

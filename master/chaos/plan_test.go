@@ -66,6 +66,23 @@ func makePlan(stages, pace int, dir, program string) plan {
 	for p.count < stages-1 {
 		p.task("quick", p.after(), "")
 	}
+	return p.finish(dir, program)
+}
+
+// makeNaps makes a plan of about that many stages of 50 ms each, in layers of ten.
+func makeNaps(stages int, dir string) plan {
+	p := &planner{rand: rand.New(rand.NewPCG(1, uint64(stages))), works: map[string]work{}, sinks: map[string]string{}}
+	for p.count < stages-1 {
+		for range 10 {
+			p.task("nap", p.after(), "0.05")
+		}
+		p.layer, p.fresh = p.fresh, nil
+	}
+	return p.finish(dir, "")
+}
+
+// finish adds the last stage, which waits for all others.
+func (p *planner) finish(dir, program string) plan {
 	var all []string
 	for _, name := range p.order {
 		if how, ok := p.sinks[name]; ok {

@@ -31,7 +31,6 @@ type realm struct {
 // lord is one of the masters of a realm, over all of its lives.
 type lord struct {
 	*seat
-	http   string           // where its metrics are
 	proxy  *redistest.Proxy // between it and Redis
 	client *client.Client
 
@@ -54,9 +53,8 @@ func newRealm(t testing.TB, masters int, config ...string) *realm {
 	var addresses []string
 	for i := range masters {
 		proxy := redistest.NewProxy(t, r.redis.Addr)
-		m := &lord{proxy: proxy, http: freePort(t)}
-		m.seat = r.seat(fmt.Sprint("master", i),
-			"--store", r.redis.URLVia(proxy), "--http", m.http, "--config", file, "--log-format", "text")
+		m := &lord{proxy: proxy}
+		m.seat = r.seat(fmt.Sprint("master", i), "--store", r.redis.URLVia(proxy), "--config", file, "--log-format", "text")
 		addresses = append(addresses, m.address)
 		m.client = newClient(t, m.address)
 		r.masters = append(r.masters, m)
@@ -190,25 +188,29 @@ func (m *lord) leads(ctx context.Context) (epoch int64, ok bool) {
 	return info.Epoch, true
 }
 
-// leader is the master that leads, nil if none says that it does.
-func (r *realm) leader() (*lord, int64) {
+// leader is the master that leads, nil if none says that it does; if several do, it is the one of the latest epoch.
+func (r *realm) leader() (leader *lord, latest int64) {
 	for _, m := range r.masters {
-		if epoch, ok := m.leads(r.Context()); ok {
-			return m, epoch
+		if epoch, ok := m.leads(r.Context()); ok && epoch > latest {
+			leader, latest = m, epoch
 		}
 	}
-	return nil, 0
+	return leader, latest
 }
 
 // awaitLeader waits for a master that leads, in a later epoch than after.
 func (r *realm) awaitLeader(after int64) (*lord, int64) {
 	r.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if m, epoch := r.leader(); m != nil && epoch > after {
+		if m, epoch := r.leader(); epoch > after {
 			return m, epoch
 		}
 	}
-	r.Fatal("no master takes the lead")
+	for _, m := range r.masters {
+		info, err := m.info(r.Context())
+		r.Logf("%s: %v, %v", m.name, info, err)
+	}
+	r.Fatalf("no master takes the lead after epoch %d", after)
 	return nil, 0
 }
 

@@ -30,6 +30,7 @@ func strikes() []strike {
 		{"follower cut off", (*war).isolateFollower, false},
 		{"Redis loses half a second", (*war).loseTime, false},
 		{"leader and Redis killed", (*war).killBoth, false},
+		{"two leaders killed", (*war).killTwo, true},
 		{"all masters killed", (*war).killAll, false},
 		{"slow connections", (*war).slowDown, false},
 	}
@@ -108,6 +109,16 @@ func (w *war) killAll(lead *lord, _ int64) {
 		w.masters[i].kill()
 	}
 	release()
+}
+
+// killTwo kills the leader, and the next one, as soon as that leads.
+func (w *war) killTwo(lead *lord, epoch int64) {
+	w.moment(lead)()
+	lead.kill()
+	next, later := w.awaitLeader(epoch)
+	w.sleep(300 * time.Millisecond)
+	next.kill()
+	w.awaitLeader(later)
 }
 
 // killRedis kills Redis. What it has answered is with the operating system, at the latest two seconds later (everysec), so that

@@ -28,9 +28,11 @@ type war struct {
 	count   map[string]int // rounds by kind
 	waits   map[string][]time.Duration
 	fails   int // times that another master has taken the lead
+	alive   int // attempts that were alive at a strike, in all
 }
 
-const people = 3
+// people is how many act at the same time.
+const people = 4
 
 // wage is the whole war: so many stages in several tasks, and so many rounds.
 // kinds are the first letters of what strikes; all kinds if there are none.
@@ -139,12 +141,7 @@ func (w *war) populate(seed uint64) (stop func()) {
 		r := rand.New(rand.NewPCG(seed, 2+i))
 		all.Go(func() {
 			for ctx.Err() == nil {
-				if j := w.jobs[r.IntN(len(w.jobs))]; j.mu.TryLock() {
-					if j.task != "" {
-						j.act(w.Context(), r, w.anyone)
-					}
-					j.mu.Unlock()
-				}
+				w.person(r)
 				select {
 				case <-ctx.Done():
 				case <-time.After(time.Duration(r.IntN(60)) * time.Millisecond):
@@ -157,6 +154,24 @@ func (w *war) populate(seed uint64) (stop func()) {
 	return stop
 }
 
+// person does something to one of the tasks that nobody else is at.
+func (w *war) person(r *rand.Rand) {
+	for _, i := range r.Perm(len(w.jobs)) {
+		j := w.jobs[i]
+		if !j.mu.TryLock() {
+			continue
+		}
+		over := j.over()
+		if !over {
+			j.act(w.Context(), r, w.anyone)
+		}
+		j.mu.Unlock()
+		if !over {
+			return
+		}
+	}
+}
+
 // round strikes once, and looks after it whether all is as it was acknowledged.
 func (w *war) round(s strike) {
 	w.Helper()
@@ -164,11 +179,13 @@ func (w *war) round(s strike) {
 	w.appendFsync([]string{"everysec", "always"}[w.rand.IntN(2)])
 	lead, epoch := w.awaitLeader(0)
 	began := time.Now()
+	failed := w.Failed()
 	defer func() {
-		if w.Failed() {
-			w.Logf("in round: %s", s.name)
+		if w.Failed() && !failed {
+			w.Logf("this was in the round %q, which began at %s", s.name, began.UTC().Format("15:04:05.000"))
 		}
 	}()
+	w.alive += len(w.journal.alive())
 	s.do(w, lead, epoch)
 	w.mend()
 	w.awaitPeace()
@@ -246,9 +263,18 @@ func (w *war) report(s sum, orphans int, took time.Duration) {
 	}
 	w.Logf("chaos: tasks %d, stages %d, attempts %d, rounds %d (%s), fail-overs %d, started twice %d, lost %d, out of order %d, contradictions %d, orphans %d",
 		s.tasks, s.stages, s.attempts, rounds, strings.Join(kinds, ", "), w.fails, s.twice, s.lost, s.misordered, s.contradictions, orphans)
+	for name, most := range map[string]time.Duration{"leader killed": 5 * time.Second, "leader stopped": 2 * time.Second} {
+		if all := w.waits[name]; len(all) > 0 && all[len(all)/2] > most {
+			w.Errorf("after %q a client typically waits for %v", name, all[len(all)/2])
+		}
+	}
 	w.Logf("chaos: longest wait of a client in a round, median/max s: %s", strings.Join(waits, ", "))
 	c := &w.census
-	w.Logf("chaos: people made %d changes (%d done, %d refused, %d of unknown outcome); %d of %d repeatable calls failed; stage programs repeated %d reports",
-		c.calls.Load(), c.dones.Load(), c.refusals.Load(), c.unknowns.Load(), c.disturbed.Load(), c.reads.Load(), s.repeated)
-	w.Logf("chaos: %d changes of the prober, %.0f s", w.prober.answered(), took.Seconds())
+	var done []string
+	for _, verb := range []string{saidSuspend, saidContinue, saidCancel, saidRetry} {
+		done = append(done, fmt.Sprintf("%s %d", strings.Trim(verb, " (:"), s.done[verb]))
+	}
+	w.Logf("chaos: people asked for %d changes: %d acknowledged, %d refused, %d of unknown outcome; carried out: %s; %d of %d repeatable calls failed; stage programs repeated %d reports",
+		c.calls.Load(), c.dones.Load(), c.refusals.Load(), c.unknowns.Load(), strings.Join(done, ", "), c.disturbed.Load(), c.reads.Load(), s.repeated)
+	w.Logf("chaos: attempts alive at a strike %.1f, changes of the prober %d, %.0f s", float64(w.alive)/float64(max(1, rounds)), w.prober.answered(), took.Seconds())
 }

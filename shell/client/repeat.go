@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -118,6 +119,11 @@ func (c *Client) settle(ctx context.Context, method string, args, result thrift.
 	if !gone && refused.Code != base.ErrorCode_REFUSED {
 		return
 	}
+	defer func() {
+		if thrown(result) == refused {
+			doubt(refused)
+		}
+	}()
 	switch r := result.(type) {
 	case *master.TaskServiceDeleteTaskResult:
 		if gone {
@@ -146,10 +152,8 @@ func (c *Client) settle(ctx context.Context, method string, args, result thrift.
 		}
 	case *master.TaskServiceSuspendResult:
 		if a, ok := args.(*master.TaskServiceSuspendArgs); ok {
-			if s, err := c.GetStage(ctx, a.StageId); err == nil {
-				if h := holdOf(s.Holds, a.StageId, a.Mode, a.Reason, a.Who); h != nil {
-					r.Success, r.Error = h, nil
-				}
+			if h := c.holdOn(ctx, a); h != nil {
+				r.Success, r.Error = h, nil
 			}
 		}
 	case *master.TaskServiceSuspendTaskResult:
@@ -161,6 +165,29 @@ func (c *Client) settle(ctx context.Context, method string, args, result thrift.
 			}
 		}
 	}
+}
+
+// holdOn finds the hold of a suspend: among the task's, since the root of one need not carry it itself.
+func (c *Client) holdOn(ctx context.Context, a *master.TaskServiceSuspendArgs) *master.Hold {
+	s, err := c.GetStage(ctx, a.StageId)
+	if err != nil {
+		return nil
+	}
+	t, err := c.GetTask(ctx, s.TaskName)
+	if err != nil {
+		return nil
+	}
+	return holdOf(append(s.Holds, t.Holds...), a.StageId, a.Mode, a.Reason, a.Who)
+}
+
+// doubt has an error say that what was refused may have been done by an earlier try of the same call.
+func doubt(e *base.ClicError) {
+	if e.RetryAfterMillis != nil {
+		return // the master says so itself
+	}
+	now := int64(0)
+	e.RetryAfterMillis = &now
+	e.Hint = strings.TrimPrefix(e.Hint+"; the connection broke meanwhile and the request was repeated: it may have been carried out the first time", "; ")
 }
 
 // taskIsStopped reports whether the task was cancelled, or is about to be: one that is refused to be cancelled while it runs is
