@@ -194,6 +194,9 @@ func TestChangesThatWereMadeTheFirstTime(t *testing.T) {
 		{"skip", stage(master.StageState_SKIPPED), skip, refused, true},
 		{"skip what runs", stage(master.StageState_RUNNING), skip, refused, false},
 		{"suspend", stage(master.StageState_SUSPEND), suspend("ann"), refused, true},
+		{"suspend what runs on", &changes{
+			stage: &master.StageInfo{State: master.StageState_RUNNING}, task: &master.TaskInfo{Holds: []*master.Hold{mine}},
+		}, suspend("ann"), refused, true},
 		{"suspend what somebody else holds", stage(master.StageState_SUSPEND), suspend("bob"), refused, false},
 		{"suspend task", task(master.TaskState_SUSPENDED), suspendTask, refused, true},
 	} {
@@ -203,8 +206,12 @@ func TestChangesThatWereMadeTheFirstTime(t *testing.T) {
 			c := connect(t, h.server.Address(), nil)
 			check := func(how string, err error) {
 				t.Helper()
-				if tc.made && err != nil || !tc.made && client.Code(err) != tc.code {
+				var e *base.ClicError
+				switch errors.As(err, &e); {
+				case tc.made && err != nil, !tc.made && client.Code(err) != tc.code:
 					t.Errorf("%s: %v", how, err)
+				case e != nil && e.RetryAfterMillis == nil:
+					t.Errorf("%s: nothing says that it may have been done: %v", how, err)
 				}
 			}
 			calls := 0

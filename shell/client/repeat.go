@@ -173,11 +173,11 @@ func (c *Client) holdOn(ctx context.Context, a *master.TaskServiceSuspendArgs) *
 	if err != nil {
 		return nil
 	}
-	t, err := c.GetTask(ctx, s.TaskName)
-	if err != nil {
-		return nil
+	holds := s.Holds
+	if t, err := c.GetTask(ctx, s.TaskName); err == nil {
+		holds = append(holds, t.Holds...)
 	}
-	return holdOf(append(s.Holds, t.Holds...), a.StageId, a.Mode, a.Reason, a.Who)
+	return holdOf(holds, a.StageId, a.Mode, a.Reason, a.Who)
 }
 
 // doubt has an error say that what was refused may have been done by an earlier try of the same call.
