@@ -47,7 +47,8 @@ type Executor interface {
 	// back-pressure. Reports may come twice and out of order; the core drops what is stale.
 	Start(ctx context.Context, sink Sink) error
 	// Launch starts the attempt. Idempotent by Attempt.ID: an attempt that exists already, running or ended, is adopted
-	// and its state reported. A returned error means that nothing was started; unless it wraps ErrNever the engine
+	// and its state reported. A returned error means that nothing was started, and nothing will be by this call: where that
+	// is not known, the executor asks until it is, or until ctx is done. Unless it wraps ErrNever the engine
 	// repeats the call with back-off.
 	Launch(ctx context.Context, a Attempt) error
 	// Cancel stops the attempt and its children: politely, then after grace by force (0: the executor's default). It

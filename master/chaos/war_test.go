@@ -7,8 +7,10 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -185,7 +187,7 @@ func (w *war) round(s strike) {
 			w.Logf("this was in the round %q, which began at %s", s.name, began.UTC().Format("15:04:05.000"))
 		}
 	}()
-	w.alive += len(w.journal.alive())
+	w.alive += w.living()
 	s.do(w, lead, epoch)
 	w.mend()
 	w.awaitPeace()
@@ -202,6 +204,20 @@ func (w *war) round(s strike) {
 	w.waits[s.name] = append(w.waits[s.name], longest)
 	w.look()
 	w.Logf("%-26s %5.1f s, the longest wait of a client %.2f s, epoch %d -> %d", s.name, time.Since(began).Seconds(), longest.Seconds(), epoch, after)
+}
+
+// living counts the programs of stages that run.
+func (w *war) living() (n int) {
+	alive := w.journal.alive()
+	for _, m := range w.journal.marks() {
+		if m.verb == markStart && alive[m.id()] {
+			// One that was killed has not written its end.
+			if pid, err := strconv.Atoi(m.word); err == nil && syscall.Kill(pid, 0) == nil {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // look looks at the holds of all tasks.
@@ -276,5 +292,5 @@ func (w *war) report(s sum, orphans int, took time.Duration) {
 	}
 	w.Logf("chaos: people asked for %d changes: %d acknowledged, %d refused, %d of unknown outcome; carried out: %s; %d of %d repeatable calls failed; stage programs repeated %d reports",
 		c.calls.Load(), c.dones.Load(), c.refusals.Load(), c.unknowns.Load(), strings.Join(done, ", "), c.disturbed.Load(), c.reads.Load(), s.repeated)
-	w.Logf("chaos: attempts alive at a strike %.1f, changes of the prober %d, %.0f s", float64(w.alive)/float64(max(1, rounds)), w.prober.answered(), took.Seconds())
+	w.Logf("chaos: programs that ran at a strike %.1f, changes of the prober %d, %.0f s", float64(w.alive)/float64(max(1, rounds)), w.prober.answered(), took.Seconds())
 }

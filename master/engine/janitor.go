@@ -73,49 +73,42 @@ func (e *Engine) takeOver(ctx context.Context) {
 	}
 }
 
+// sweepAtOnce is how many tasks are deleted in one go.
+const sweepAtOnce = 100
+
 // sweep deletes what may go by due: first the executors forget the attempts, then the store the tasks, so that nothing is
 // left behind by a crash in between.
 func (e *Engine) sweep(ctx context.Context, due dag.Time) error {
-	q := store.Query{Statuses: []dag.TaskStatus{dag.TaskCompleted, dag.TaskFailed, dag.TaskCancelled}, Limit: 1000}
-	found := false
 	for {
-		page, err := e.cfg.Store.List(ctx, q)
+		names, next, err := e.cfg.Store.Due(ctx, due, sweepAtOnce)
 		if err != nil {
 			return err
 		}
-		for i := range page.Headers {
-			h := &page.Headers[i]
-			if h.Expires == 0 || h.Expires > due {
-				if h.Expires > 0 {
-					e.expiring(h.Expires)
-				}
-				continue
-			}
-			found = true
-			attempts, err := e.attemptsOf(ctx, h.Task)
+		if next != 0 {
+			e.expiring(next)
+		}
+		for _, name := range names {
+			attempts, err := e.attemptsOf(ctx, name)
 			if err != nil && !errors.Is(err, store.ErrNotFound) {
 				return err
 			}
 			e.forget(ctx, attempts)
 		}
-		if q.Cursor = page.Next; q.Cursor == "" {
-			break
-		}
-	}
-	for found {
-		names, err := e.cfg.Store.Expire(ctx, e.epoch.Load(), due, 1000)
+		// Also where nothing is due: a store may have something left over of what an earlier leader deleted.
+		deleted, err := e.cfg.Store.Expire(ctx, e.epoch.Load(), due, sweepAtOnce)
 		if errors.Is(err, store.ErrFenced) {
 			e.fence(err)
 		}
 		if err != nil {
 			return err
 		}
-		for _, name := range names {
+		for _, name := range deleted {
 			e.finished.forget(name)
 			e.topics.publish(name)
 		}
-		e.count.expired.Add(uint64(len(names)))
-		found = len(names) == 1000
+		e.count.expired.Add(uint64(len(deleted)))
+		if len(names) < sweepAtOnce {
+			return nil
+		}
 	}
-	return nil
 }

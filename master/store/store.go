@@ -54,6 +54,9 @@ type Store interface {
 	Resolve(ctx context.Context, k Key) (string, error)
 	// History reads a task's log entries with Seq > after, at most limit (0: 1000), in order. ErrNotFound.
 	History(ctx context.Context, task string, after uint64, limit int) ([]LogEntry, error)
+	// Due names what Expire would delete now, in its order, at most limit (0: 1000), and says when the first of the other ended
+	// tasks may be deleted: 0 if none of them ever, or if there may be more that are due.
+	Due(ctx context.Context, now dag.Time, limit int) (tasks []string, next dag.Time, err error)
 	// Expire deletes every ended task whose Header.Expires is at or before now, at most limit (0: 1000), whole: record,
 	// nodes, history, indexes. It gives their names. Fenced like Commit.
 	Expire(ctx context.Context, epoch uint64, now dag.Time, limit int) ([]string, error)

@@ -110,6 +110,38 @@ func (s *Store) Resolve(ctx context.Context, k store.Key) (task string, err erro
 	return task, nil
 }
 
+// Due walks the index of expiries.
+func (s *Store) Due(ctx context.Context, now dag.Time, limit int) (tasks []string, next dag.Time, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
+	}
+	if limit <= 0 {
+		limit = 1000
+	}
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		cursor := tx.Bucket(bucketIndex).Cursor()
+		for k, _ := cursor.Seek([]byte{'e'}); len(k) > 9 && k[0] == 'e'; k, _ = cursor.Next() {
+			header, err := readHeader(taskBucket(tx, bucketHot, number(k[9:])))
+			if err != nil {
+				return err
+			}
+			if header.Expires > now {
+				next = header.Expires
+				return nil
+			}
+			if len(tasks) == limit {
+				return nil
+			}
+			tasks = append(tasks, header.Task)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, s.fault("look for what expires", err)
+	}
+	return tasks, next, nil
+}
+
 // expireAtOnce is how many tasks a transaction of Expire deletes, so that commits need not wait for long.
 const expireAtOnce = 50
 

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -47,6 +48,40 @@ func (s *Store) Expire(ctx context.Context, epoch uint64, now dag.Time, limit in
 		return deleted, fmt.Errorf("cannot expire tasks: %w", s.fault(err))
 	}
 	return deleted, nil
+}
+
+// Due reads the index of expiries, and looks at the headers of what is due by it.
+func (s *Store) Due(ctx context.Context, now dag.Time, limit int) (tasks []string, next dag.Time, err error) {
+	if err := s.ready(ctx); err != nil {
+		return nil, 0, err
+	}
+	if limit <= 0 {
+		limit = defaultExpire
+	}
+	border := strconv.FormatInt(int64(now), 10)
+	pipe := s.reader.Pipeline()
+	due := pipe.ZRangeByScore(ctx, s.keys.expires(), &redis.ZRangeBy{Min: "-inf", Max: border, Count: int64(limit) + 1})
+	later := pipe.ZRangeByScoreWithScores(ctx, s.keys.expires(), &redis.ZRangeBy{Min: "(" + border, Max: "+inf", Count: 1})
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, 0, s.readError("look for what expires", err)
+	}
+	names := due.Val()
+	if more := len(names) > limit; more {
+		names = names[:limit]
+	} else if z := later.Val(); len(z) > 0 {
+		next = dag.Time(z[0].Score)
+	}
+	for _, task := range names {
+		h, err := s.Header(ctx, task)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+		case err != nil:
+			return nil, 0, err
+		case h.Status.Terminal() && h.Expires > 0 && h.Expires <= now:
+			tasks = append(tasks, task)
+		}
+	}
+	return tasks, next, nil
 }
 
 // expire deletes those of some tasks that are due, and puts the index right for the others.

@@ -228,6 +228,19 @@ func (s *FaultyStore) History(ctx context.Context, task string, after uint64, li
 	return read(ctx, s, func(ctx context.Context) ([]store.LogEntry, error) { return s.inner.History(ctx, task, after, limit) })
 }
 
+// Due implements store.Store.
+func (s *FaultyStore) Due(ctx context.Context, now dag.Time, limit int) ([]string, dag.Time, error) {
+	type due struct {
+		tasks []string
+		next  dag.Time
+	}
+	d, err := read(ctx, s, func(ctx context.Context) (d due, err error) {
+		d.tasks, d.next, err = s.inner.Due(ctx, now, limit)
+		return d, err
+	})
+	return d.tasks, d.next, err
+}
+
 // Expire implements store.Store.
 func (s *FaultyStore) Expire(ctx context.Context, epoch uint64, now dag.Time, limit int) ([]string, error) {
 	return read(ctx, s, func(ctx context.Context) ([]string, error) { return s.inner.Expire(ctx, epoch, now, limit) })

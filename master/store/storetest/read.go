@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/master/store"
@@ -163,6 +164,18 @@ func testExpire(s *suite) {
 		store.Change{Task: running.Task, Header: running},
 		store.Change{Task: "p-extended", Header: ended(header("p-extended", 7), 50, 500)},
 	)
+	some, next, err := f.s.Due(t.Context(), 100, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(some)
+	diff(t, "due", []string{"p-dueaaaaa", "p-duebbbbb"}, some)
+	if next != 101 {
+		t.Errorf("the next is due at %d, want 101", next)
+	}
+	if some, next, err := f.s.Due(t.Context(), 100, 1); err != nil || len(some) != 1 || next != 0 {
+		t.Errorf("due with a limit of 1: %v, %d, %v", some, next, err)
+	}
 	deleted, err := f.s.Expire(t.Context(), f.epoch, 100, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -178,6 +191,12 @@ func testExpire(s *suite) {
 	diff(t, "what is left", []string{"p-extended", "p-retryxxx", "p-runningx", "p-neverexp", "p-notyetaa"}, names(f.listAll(store.Query{})))
 	if deleted, err := f.s.Expire(t.Context(), f.epoch, 100, 0); err != nil || len(deleted) > 0 {
 		t.Errorf("a second time: %v, %v", deleted, err)
+	}
+	if some, next, err := f.s.Due(t.Context(), 100, 0); err != nil || len(some) > 0 || next != 101 {
+		t.Errorf("due afterwards: %v, %d, %v", some, next, err)
+	}
+	if some, next, err := f.s.Due(t.Context(), 1000, 0); err != nil || len(some) != 2 || next != 0 {
+		t.Errorf("due later: %v, %d, %v", some, next, err)
 	}
 }
 
