@@ -36,17 +36,18 @@ type MasterStatus struct {
 }
 
 // Look asks the store of a configuration who leads and who follows.
-func Look(ctx context.Context, cfg Config) (*Status, error) {
+func Look(ctx context.Context, cfg Config) (s *Status, err error) {
 	cfg = cfg.WithDefaults()
-	s := &Status{Store: cfg.storeName(), StoreKind: "a file, for one master"}
+	s = &Status{Store: cfg.storeName(), StoreKind: "a file, for one master"}
 	if !cfg.storeIsShared() {
-		return s, s.lookAlone(cfg.DataDir)
+		err := s.lookAlone(cfg.DataDir)
+		return s, err
 	}
 	store, err := cfg.OpenRedis(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer store.Close()
+	defer func() { err = errors.Join(err, store.Close()) }()
 	members, err := store.Members(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the masters: %w", err)

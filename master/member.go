@@ -51,7 +51,8 @@ func (m *Master) peerAddress() (string, error) {
 		return m.listener.Addr().String(), nil
 	}
 	// Nothing is sent: the system only says which way it would go.
-	c, err := net.Dial("udp", m.cfg.storeAddress())
+	var d net.Dialer
+	c, err := d.DialContext(context.Background(), "udp", m.cfg.storeAddress())
 	if err != nil {
 		return "", fmt.Errorf("cannot find out where other masters reach this one: %w; set peer-address", err)
 	}

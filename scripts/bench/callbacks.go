@@ -63,7 +63,7 @@ func (b *bench) withServer(e *engine.Engine, use func(address string) error) (er
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(b.ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}

@@ -57,10 +57,10 @@ func (x *instant) Launch(ctx context.Context, a executors.Attempt) error {
 	return x.sink(ctx, executors.Sighting{AttemptID: a.ID, Phase: dag.AttemptSucceeded})
 }
 
-func (x *instant) Cancel(context.Context, string, time.Duration) error { return nil }
-func (x *instant) Recover(context.Context, uint64, []executors.Attempt) error  { return nil }
-func (x *instant) Forget(context.Context, []string) error              { return nil }
-func (x *instant) Stop(context.Context) error                          { return nil }
+func (x *instant) Cancel(context.Context, string, time.Duration) error        { return nil }
+func (x *instant) Recover(context.Context, uint64, []executors.Attempt) error { return nil }
+func (x *instant) Forget(context.Context, []string) error                     { return nil }
+func (x *instant) Stop(context.Context) error                                 { return nil }
 func (x *instant) Logs(context.Context, string, executors.LogOptions) (io.ReadCloser, error) {
 	return nil, executors.ErrNoLogs
 }

@@ -34,7 +34,7 @@ func (b *bench) withRedis(use func(*redisServer) error) (err error) {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(b.ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
