@@ -110,7 +110,11 @@ func (g *sighting) event(s *shard, t *task, now dag.Time) (dag.Event, error) {
 	if n.Attempt != g.attempt {
 		return nil, nil
 	}
-	if lost(&g.seen) && n.Status == dag.Launching && s.launchDecides(t, i) {
+	if lost(&g.seen) && n.Status == dag.Launching && s.launchDecides(t, i, g.seen.At) {
+		return nil, nil
+	}
+	// What was seen before the loss, and comes late, must not hide it.
+	if sd := t.side[i]; sd != nil && g.seen.Phase == dag.AttemptRunning && g.seen.At.Before(sd.lostAt) {
 		return nil, nil
 	}
 	ev := dag.Observed{

@@ -216,8 +216,11 @@ func (s *shard) lostMeanwhile(t *task, l *launched, sd *side, now dag.Time) dag.
 // launchDecides is asked about an attempt that was decided to be launched and that the executor says is lost. After a
 // restart that may only mean that nobody came to launch it, and the word may come late, when it was launched already. So
 // the launch that is due, or a second one, decides: it adopts what is there. Only what is lost again is believed to be.
-func (s *shard) launchDecides(t *task, i int32) bool {
+func (s *shard) launchDecides(t *task, i int32, at time.Time) bool {
 	sd := t.side[i]
+	if sd != nil && at.After(sd.lostAt) {
+		sd.lostAt = at
+	}
 	switch {
 	case sd == nil:
 		return true
