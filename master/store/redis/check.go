@@ -135,7 +135,10 @@ func (s *Store) lookAt(ctx context.Context, pipe redis.Pipeliner, v *view, tasks
 	if len(names) > 0 {
 		garbage = pipe.HMGet(ctx, s.keys.garbage(), names...)
 	}
-	_, _ = pipe.Exec(ctx) // a key that is missing would hide another error, so each command is looked at
+	// A key that is missing hides another error, so each command is looked at as well.
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return err
+	}
 	if garbage != nil && garbage.Err() != nil {
 		return garbage.Err()
 	}

@@ -270,15 +270,17 @@ func TestWritersGoOn(t *testing.T) {
 			}
 		})
 	}
+	ended := make(chan struct{})
 	await := func(n int) {
 		for range n {
 			select {
 			case <-steps:
-			case <-t.Context().Done():
+			case <-ended: // all writers have failed
 				return
 			}
 		}
 	}
+	go func() { work.Wait(); close(ended) }()
 	for range 3 {
 		await(100)
 		snapshot, err := server.Snapshot()

@@ -71,9 +71,17 @@ func (s *Store) send(ctx context.Context, calls []*call) {
 		c.cmd.SetFirstKeyPos(3)
 		_ = pipe.Process(ctx, c.cmd) // queues
 	}
-	_, _ = pipe.Exec(ctx) // each command has its error
+	_, failed := pipe.Exec(ctx)
 	for _, c := range calls {
 		err := c.cmd.Err()
+		if err == nil && c.cmd.Val() == nil {
+			// Where a server refuses the connection itself, as one does that is loading, the client gives the error for all of the
+			// pipeline and leaves the commands as they were. No script answers with nothing.
+			if err = failed; err == nil {
+				err = errNoAnswer
+			}
+			c.cmd.SetErr(err)
+		}
 		if err == nil {
 			continue
 		}
@@ -173,6 +181,9 @@ func (s *Store) loadScripts(ctx context.Context) error {
 		return err
 	})
 }
+
+// errNoAnswer is for a command that the client has neither an answer nor an error for.
+var errNoAnswer = errors.New("no answer")
 
 // errAgain is for what is worth trying once more.
 var errAgain = errors.New("the fence has changed meanwhile")
