@@ -50,20 +50,29 @@ func (s *shard) cycle(in []input) {
 // patience is how long a commit may take before those who only want to look do not wait for it any longer.
 const patience = 500 * time.Millisecond
 
-// save waits for a commit. Where the store stays away, queries are answered meanwhile, from runs that are ahead of what is
-// saved: Stale says so. All else waits its turn.
-func (s *shard) save(changes []store.Change) (errs []error) {
-	saved := make(chan []error, 1)
-	go func() { saved <- s.e.save(changes) }()
-	late := time.NewTimer(patience)
-	defer late.Stop()
-	var incoming chan input
+// save waits for a commit. Where the store stays away, somebody stands in for the shard meanwhile.
+func (s *shard) save(changes []store.Change) []error {
+	done, ended := make(chan struct{}), make(chan struct{})
+	late := time.AfterFunc(patience, func() {
+		defer close(ended)
+		s.standIn(done)
+	})
+	errs := s.e.save(changes)
+	close(done)
+	if !late.Stop() {
+		<-ended
+	}
+	return errs
+}
+
+// standIn answers queries until done is closed, from runs that are ahead of what is saved: Stale says so. All else waits its turn. The
+// shard's own goroutine does nothing meanwhile.
+func (s *shard) standIn(done <-chan struct{}) {
+	incoming := s.incoming
 	for {
 		select {
-		case errs := <-saved:
-			return errs
-		case <-late.C:
-			incoming = s.incoming
+		case <-done:
+			return
 		case x := <-incoming:
 			if q, ok := x.(*query); ok {
 				s.ask(q)
