@@ -1,0 +1,6 @@
+//go:build !race
+
+package sim
+
+// raced is set where the race detector makes everything slow.
+const raced = false
