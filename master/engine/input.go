@@ -110,12 +110,14 @@ func (g *sighting) event(s *shard, t *task, now dag.Time) (dag.Event, error) {
 	if n.Attempt != g.attempt {
 		return nil, nil
 	}
-	if lost(&g.seen) && n.Status == dag.Launching && s.launchDecides(t, i, g.seen.At) {
+	if s.outdated(t, g) {
 		return nil, nil
 	}
-	// What was seen before the loss, and comes late, must not hide it.
-	if sd := t.side[i]; sd != nil && g.seen.Phase == dag.AttemptRunning && g.seen.At.Before(sd.lostAt) {
-		return nil, nil
+	if lost(&g.seen) && n.Status == dag.Launching {
+		if s.launchDecides(t, i) {
+			return nil, nil
+		}
+		return believed(now, i, g.attempt, g.seen.Failure), nil
 	}
 	ev := dag.Observed{
 		At: between(millis(g.seen.At), n.Launched, now), Node: i, Attempt: g.attempt, Phase: g.seen.Phase,
@@ -126,6 +128,23 @@ func (g *sighting) event(s *shard, t *task, now dag.Time) (dag.Event, error) {
 		ev.Started = between(millis(g.seen.Started), n.Launched, now)
 	}
 	return ev, nil
+}
+
+// outdated reports whether a sighting is older than one that came before it and says the opposite: that the attempt runs, or
+// that it is lost. Sightings may come out of order, and twice; their times are the executor's own. All other ends are
+// believed whenever they come.
+func (s *shard) outdated(t *task, g *sighting) bool {
+	sd, at := t.side[g.node], millis(g.seen.At)
+	switch {
+	case sd == nil || at == 0:
+	case g.seen.Phase == dag.AttemptRunning:
+		sd.runsAt = max(sd.runsAt, at)
+		return at < sd.lostAt
+	case lost(&g.seen):
+		sd.lostAt = max(sd.lostAt, at)
+		return at < sd.runsAt
+	}
+	return false
 }
 
 func lost(s *executors.Sighting) bool {

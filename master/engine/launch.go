@@ -207,20 +207,20 @@ func (s *shard) lostMeanwhile(t *task, l *launched, sd *side, now dag.Time) dag.
 		s.review(s.current, t, l.node)
 		return nil
 	}
-	return dag.Observed{
-		At: now, Node: l.node, Attempt: l.attempt, Phase: dag.AttemptFailed, Random: s.e.cfg.Random(),
-		Failure: dag.NewFailure(dag.FailLost, 0, "the executor has lost it"),
-	}
+	return believed(now, l.node, l.attempt, dag.NewFailure(dag.FailLost, 0, "the executor has lost it"))
+}
+
+// believed ends an attempt that is said to be lost once more. The word may be an old one that comes again while the attempt
+// runs, so it is stopped, and only when the executor says that nothing runs has it failed, and may the next begin.
+func believed(now dag.Time, node, attempt int32, f *dag.Failure) dag.Event {
+	return dag.Report{At: now, Node: node, Attempt: attempt, What: dag.ReportFailed, Failure: f}
 }
 
 // launchDecides is asked about an attempt that was decided to be launched and that the executor says is lost. After a
 // restart that may only mean that nobody came to launch it, and the word may come late, when it was launched already. So
 // the launch that is due, or a second one, decides: it adopts what is there. Only what is lost again is believed to be.
-func (s *shard) launchDecides(t *task, i int32, at time.Time) bool {
+func (s *shard) launchDecides(t *task, i int32) bool {
 	sd := t.side[i]
-	if sd != nil && at.After(sd.lostAt) {
-		sd.lostAt = at
-	}
 	switch {
 	case sd == nil:
 		return true

@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/clic-orchestrator/clic/dag"
+	"github.com/clic-orchestrator/clic/master/store"
 )
 
 // token proves that a callback comes from an attempt: a keyed hash of the attempt's id.
@@ -100,6 +101,13 @@ func (e *Engine) Report(ctx context.Context, r StageReport) (accepted, cancelReq
 		return false, false, err
 	}
 	defer f.unlock()
+	// A task that goes on is another leader's, or about to be this one's: it must not be told that it is too late.
+	if err := e.lostLead(); err != nil {
+		return false, false, e.stopped()
+	}
+	if !f.run.Task().Status.Terminal() {
+		return false, false, fmt.Errorf("task %q is not run by this master yet: %w", f.name, store.ErrUnavailable)
+	}
 	n := f.run.Node(i)
 	attempt := r.Attempt
 	if attempt < 0 {

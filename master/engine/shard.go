@@ -7,7 +7,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/master/store"
@@ -408,7 +407,8 @@ func (s *shard) lookAttempt(t *task, n *dag.Node, sd *side) {
 		t.live--
 	}
 	if sd.attempt != n.Attempt {
-		sd.attempt, sd.tries, sd.error, sd.checked, sd.lost, sd.lostAt = n.Attempt, 0, "", false, false, time.Time{}
+		sd.attempt, sd.tries, sd.error, sd.checked, sd.lost = n.Attempt, 0, "", false, false
+		sd.runsAt, sd.lostAt = 0, 0
 		sd.launch, sd.cancel = launchNone, cancelNone
 	}
 	if n.Live && !sd.live {

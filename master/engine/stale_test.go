@@ -215,3 +215,31 @@ func TestOutranked(t *testing.T) {
 		}
 	})
 }
+
+// A report that comes when another leader has the task is not told that it came too late: the stage would end, and be taken for one
+// that never reported.
+func TestReportToTheWrongMaster(t *testing.T) {
+	awayRig(t, func(r *rig, _ *outage, task string) {
+		t, ctx := r.t, context.Background()
+		a := r.id(task, "a")
+		report := func() error {
+			_, _, err := r.engine.Report(ctx, StageReport{StageID: a, What: dag.ReportCompleted})
+			return err
+		}
+		shard := r.engine.shardOf(task)
+		forget := &query{quiet: quiet{task}, call: newCall(), look: func(t *activeRun) error {
+			shard.evict(t)
+			return nil
+		}}
+		if err := shard.await(ctx, forget, forget.call); err != nil {
+			t.Fatal(err)
+		}
+		if err := report(); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("for a task that nobody runs: %v", err)
+		}
+		r.engine.Depose(store.ErrFenced)
+		if err := report(); !errors.Is(err, ErrStopping) {
+			t.Errorf("to a master that was deposed: %v", err)
+		}
+	})
+}

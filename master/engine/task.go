@@ -3,7 +3,6 @@ package engine
 import (
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/executors"
@@ -51,12 +50,12 @@ type side struct {
 	live    bool // the attempt is in the engine's index
 	checked bool // it was launched again because it was said to be lost
 	lost    bool // it was said to be lost while it was being launched
-	// lostAt is when it was last said to be lost, by the executor's clock.
-	lostAt time.Time
-	error  string
-	slot   *item // its place in the dispatcher, queued or, once held, granted
-	held   bool
-	timer  dag.Time // the timer that is set, 0 if none
+	// runsAt and lostAt are when it was last seen to run, and said to be lost, by the executor's clock.
+	runsAt, lostAt dag.Time
+	error          string
+	slot           *item // its place in the dispatcher, queued or, once held, granted
+	held           bool
+	timer          dag.Time // the timer that is set, 0 if none
 }
 
 type launchState uint8
