@@ -182,8 +182,9 @@ func (t *trial) attempts(r *record, h *history) {
 		if starts > 1 {
 			t.twice = append(t.twice, fmt.Sprintf("attempt %s was started %d times", id, starts))
 		}
-		end, state := h.ends[id], ""
-		if state, _, _ = strings.Cut(end, " "); n == 0 || end == "" {
+		end := h.ends[id]
+		state, _, _ := strings.Cut(end, " ")
+		if n == 0 || end == "" {
 			t.lost = append(t.lost, fmt.Sprintf("attempt %s has no end in the history of %s", id, r.task))
 			continue
 		}
@@ -195,7 +196,9 @@ func (t *trial) attempts(r *record, h *history) {
 			ok = ok && ends == 1 && exit != "0"
 		}
 		if !ok {
-			t.lost = append(t.lost, fmt.Sprintf("attempt %s was started %d times and ended %d times with %q; by the history it is %s", id, starts, ends, exit, end))
+			stage, _, _ := strings.Cut(id, " ")
+			t.lost = append(t.lost, fmt.Sprintf("attempt %s was started %d times and ended %d times with %q; by the history it is %s:\n%s",
+				id, starts, ends, exit, end, strings.Join(t.trace(r, []string{stage}), "\n")))
 		}
 	}
 	for _, v := range r.stages {

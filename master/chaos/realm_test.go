@@ -274,18 +274,6 @@ func (r *realm) end() (orphans []string) {
 	return orphans
 }
 
-// said are the lines of the masters' logs with one of the words, without their time, and how often each was said.
-func (r *realm) said(words ...string) map[string]int {
-	said := map[string]int{}
-	for _, line := range r.complaints(words...) {
-		if _, text, ok := strings.Cut(line, "msg="); ok {
-			line = text
-		}
-		said[line]++
-	}
-	return said
-}
-
 // showRedis shows what Redis has of the tasks that have not ended, after a failure.
 func (r *realm) showRedis() {
 	admin := r.redis.Admin()

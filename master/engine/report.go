@@ -9,7 +9,6 @@ import (
 	"fmt"
 
 	"github.com/clic-orchestrator/clic/dag"
-	"github.com/clic-orchestrator/clic/master/store"
 )
 
 // token proves that a callback comes from an attempt: a keyed hash of the attempt's id.
@@ -106,7 +105,7 @@ func (e *Engine) Report(ctx context.Context, r StageReport) (accepted, cancelReq
 		return false, false, e.stopped()
 	}
 	if !f.run.Task().Status.Terminal() {
-		return false, false, fmt.Errorf("task %q is not run by this master yet: %w", f.name, store.ErrUnavailable)
+		return false, false, fmt.Errorf("task %q is not run by this master yet: %w", f.name, ErrStopping)
 	}
 	n := f.run.Node(i)
 	attempt := r.Attempt

@@ -234,7 +234,7 @@ func TestReportToTheWrongMaster(t *testing.T) {
 		if err := shard.await(ctx, forget, forget.call); err != nil {
 			t.Fatal(err)
 		}
-		if err := report(); !errors.Is(err, store.ErrUnavailable) {
+		if err := report(); !errors.Is(err, ErrStopping) {
 			t.Errorf("for a task that nobody runs: %v", err)
 		}
 		r.engine.Depose(store.ErrFenced)

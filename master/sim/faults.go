@@ -16,7 +16,7 @@ type faultPlan struct {
 
 // schedule plans n faults, and the calm after them.
 func (w *world) schedule(n int) {
-	for range n {
+	for range n + n/10 { // some are put off until nothing goes wrong any more
 		w.after(w.between(time.Second, w.opt.storm), w.fault)
 	}
 	w.after(w.opt.storm, w.calmDown)
