@@ -23,6 +23,8 @@ type adapter struct {
 	window  []past
 	healing bool
 	waiting []func(error) // calls that wait for the healing
+	// anew is set once the store was restarted since the last lead of this process.
+	anew bool
 	// settled is when new commits are sent again after the store was restarted: whoever led last has raised the fence by then.
 	settled time.Duration
 }
@@ -121,6 +123,7 @@ func (a *adapter) heal(done func(error)) {
 			if a.run != now && w.opt.Mutant != MutantNoSettling {
 				a.settled = w.now + settling
 			}
+			a.anew = a.anew || a.run != now
 			a.run = now
 			w.say(a.p.name, "reconnected to the store", num(len(redo)))
 		case !errors.Is(err, store.ErrRolledBack):
@@ -271,14 +274,22 @@ func (a *adapter) campaign(m store.Member, ttl, timeout time.Duration, done func
 func (a *adapter) lead(id string, done func(uint64, error)) {
 	query(a, storeTimeout, func(d *db) (uint64, error) { return d.lead(a.by, id) }, func(epoch uint64, err error) {
 		if err == nil {
-			a.epoch = max(a.epoch, epoch)
+			a.epoch, a.anew = max(a.epoch, epoch), false
 		}
 		done(epoch, err)
 	})
 }
 
-// confirm asks whether an epoch is in force still: it commits nothing.
-func (a *adapter) confirm(epoch uint64, done func(error)) { a.commit(epoch, nil, done) }
+// confirm asks whether an epoch is in force still: it commits nothing. After a restart of the store nobody can be sure what
+// others have done in epochs that the store has forgotten, so that a new term has to begin.
+func (a *adapter) confirm(epoch uint64, done func(error)) {
+	a.commit(epoch, nil, func(err error) {
+		if err == nil && a.anew {
+			err = store.ErrFenced
+		}
+		done(err)
+	})
+}
 
 func (a *adapter) load(name string, done func(*store.Record, error)) {
 	query(a, storeTimeout, func(d *db) (*store.Record, error) { return d.record(name) }, done)

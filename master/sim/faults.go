@@ -127,7 +127,7 @@ func (w *world) intoTheFog(m *master, store *process) {
 	w.stats.count("submission into the fog")
 	w.say("network", "slow", m.name, store.name)
 	l := w.linkOf(&m.process, store)
-	l.slow, l.lag = w.now+w.between(500*time.Millisecond, 2*time.Second), 4*time.Second
+	l.slow, l.lag = w.now+storeTries*storeTimeout+max(0, w.opt.patience)+w.upTo(500*time.Millisecond), 6*time.Second
 	if c := w.clients[0]; c.alive && len(w.db.order) < 2*w.opt.tasks {
 		c.submit(smallPlan(w.r))
 	}
@@ -209,6 +209,7 @@ func (w *world) opened(m *master) {
 		return
 	}
 	w.plan.race = nil
+	w.crowd(func(c *client, task *mirror) { c.suspend(task.name, task.nodes[len(task.nodes)-1].spec.ID) })
 	wakes := w.chance(3)
 	m.after(w.between(200*time.Millisecond, 1500*time.Millisecond), func() {
 		if w.calm || !first.paused || w.now < w.plan.quiet {
@@ -232,9 +233,23 @@ func (w *world) opened(m *master) {
 			if first.life == life && first.paused {
 				w.say(first.name, "wakes up")
 				first.resume()
+				w.crowd(func(c *client, task *mirror) { c.run(&op{what: "read", task: task.name, req: read(task.name)}) })
 			}
 		})
 	})
+}
+
+// crowd has every client do something with some task, several times in the next second.
+func (w *world) crowd(do func(c *client, task *mirror)) {
+	for _, c := range w.clients {
+		for range 4 {
+			c.after(w.upTo(time.Second), func() {
+				if task := w.check.anyTask(w.r); task != nil && !w.calm {
+					do(c, task)
+				}
+			})
+		}
+	}
 }
 
 func boundaries() []boundary {

@@ -176,7 +176,7 @@ func (w *world) settled() bool {
 			return false
 		}
 	}
-	return w.db.alive
+	return w.db.alive && w.now >= w.check.unsure
 }
 
 // idle reports whether no batch of a term is under way.
