@@ -23,6 +23,8 @@ type adapter struct {
 	window  []past
 	healing bool
 	waiting []func(error) // calls that wait for the healing
+	// fog is until when what is written comes much too late.
+	fog time.Duration
 	// anew is set once the store was restarted since the last lead of this process.
 	anew bool
 	// settled is when new commits are sent again after the store was restarted: whoever led last has raised the fence by then.
@@ -173,16 +175,25 @@ func (a *adapter) try(epoch uint64, changes []store.Change, ids []string, tries 
 		a.p.after(a.settled-w.now, func() { a.try(epoch, changes, ids, tries, done) })
 		return
 	}
-	once(a, storeTimeout, func(d *db) ([]error, error) {
-		return d.pipeline(a.by, epoch, changes, ids)
-	}, func(codes []error, err error) {
-		again := func(err error) {
-			if tries <= 1 {
-				done(err)
-				return
-			}
-			a.p.after(w.between(20*time.Millisecond, 60*time.Millisecond), func() { a.try(epoch, changes, ids, tries-1, done) })
+	write := func(d *db) ([]error, error) { return d.pipeline(a.by, epoch, changes, ids) }
+	again := func(err error) {
+		if tries <= 1 {
+			done(err)
+			return
 		}
+		a.p.after(w.between(20*time.Millisecond, 60*time.Millisecond), func() { a.try(epoch, changes, ids, tries-1, done) })
+	}
+	if w.now < a.fog {
+		// When the fog lifts, or even later: by then it was given up where anything is.
+		late := a.fog - w.now + w.upTo(100*time.Millisecond)
+		if w.chance(2) {
+			late = w.upTo(6 * time.Second)
+		}
+		a.p.after(late, func() { once(a, storeTimeout, write, func([]error, error) {}) })
+		a.p.after(storeTimeout, func() { again(store.ErrUnavailable) })
+		return
+	}
+	once(a, storeTimeout, write, func(codes []error, err error) {
 		if err == nil {
 			err = worst(codes)
 		}

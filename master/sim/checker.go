@@ -32,6 +32,7 @@ type checker struct {
 	acks    []ack
 	keys    map[string]string // tasks by the key of the submission that was acknowledged
 	deleted map[string]bool
+	open    map[string]bool // submissions that somebody still waits for
 	retried map[string]bool // tasks of which somebody asked for a retry
 	// latest is the task's Seq that anybody was told of, or whose change was acknowledged to anybody.
 	latest map[string]uint64
@@ -47,7 +48,7 @@ type ack struct{ what, who, task, stage string }
 
 func newChecker(w *world) *checker {
 	return &checker{
-		w: w, tasks: map[string]*mirror{}, keys: map[string]string{}, deleted: map[string]bool{}, retried: map[string]bool{}, latest: map[string]uint64{},
+		w: w, tasks: map[string]*mirror{}, keys: map[string]string{}, deleted: map[string]bool{}, open: map[string]bool{}, retried: map[string]bool{}, latest: map[string]uint64{},
 		before: map[string]*store.Record{}, unsure: -1,
 	}
 }

@@ -23,7 +23,7 @@ type op struct {
 	task, stage string
 	req         request
 	left        *func()
-	done        func(result)
+	done        func()
 	tries       int
 	// began is when it was first sent, seen what had been acknowledged of the task by then.
 	seen uint64
@@ -85,7 +85,8 @@ func (c *client) act() {
 
 func (c *client) submit(yaml string) {
 	who := c.who()
-	c.run(&op{what: "submit", who: who, req: submit(c.w, who, yaml)})
+	c.w.check.open[who] = true
+	c.run(&op{what: "submit", who: who, req: submit(c.w, who, yaml), done: func() { delete(c.w.check.open, who) }})
 }
 
 func (c *client) suspend(task, stage string) {
@@ -114,8 +115,8 @@ func (c *client) retry(task *mirror) {
 
 // remove deletes a task that has ended, unless it is the big one.
 func (c *client) remove(task *mirror) {
-	if task.task == nil || !task.task.Status.Terminal() || len(task.nodes) > 12 {
-		return
+	if task.task == nil || !task.task.Status.Terminal() || len(task.nodes) > 12 || c.w.check.open[task.task.Request] {
+		return // whoever waits for the answer would submit it again
 	}
 	c.run(&op{what: "delete", who: c.who(), task: task.name, req: func(t *term, answer func(result, error)) {
 		if err := t.changeable(); err != nil {
@@ -163,7 +164,7 @@ func (c *client) try(o *op) {
 	m := w.masters[w.r.IntN(len(w.masters))]
 	ask(&c.process, &m.process, 4*time.Second, func(answer func(result, error)) {
 		m.handle(o.req, false, answer)
-	}, func(r result, err error) {
+	}, func(_ result, err error) {
 		if errors.Is(err, errNoAnswer) && o.left != nil && *o.left != nil && w.chance(2) {
 			leave := *o.left
 			w.send(&c.process, &m.process, leave, nil) // the connection was closed
@@ -182,7 +183,7 @@ func (c *client) try(o *op) {
 			w.fail("%s %s %s: %v", o.what, o.who, o.task, err)
 		}
 		if o.done != nil {
-			o.done(r)
+			o.done()
 		}
 	})
 }

@@ -25,7 +25,7 @@ func (w *world) schedule(n int) {
 		w.after(w.opt.storm-w.between(100*time.Millisecond, 2*time.Second), func() {
 			for _, m := range w.masters {
 				if m.alive && m.term != nil && m.term.serving {
-					w.intoTheFog(m, &w.db.process)
+					w.intoTheFog(m)
 				}
 			}
 		})
@@ -115,19 +115,18 @@ func (w *world) pick(m *master) {
 	case n < 35:
 		w.plan.forget = true
 	case n < 37:
-		w.intoTheFog(m, store)
+		w.intoTheFog(m)
 	}
 }
 
-// intoTheFog has somebody submit to a master whose calls of the store take too long for a while.
-func (w *world) intoTheFog(m *master, store *process) {
-	if w.now < w.plan.quiet {
+// intoTheFog has somebody submit to a master whose writes reach the store much too late for a while.
+func (w *world) intoTheFog(m *master) {
+	if w.now < w.plan.quiet || !m.alive {
 		return
 	}
 	w.stats.count("submission into the fog")
-	w.say("network", "slow", m.name, store.name)
-	l := w.linkOf(&m.process, store)
-	l.slow, l.lag = w.now+storeTries*storeTimeout+max(0, w.opt.patience)+w.upTo(500*time.Millisecond), 6*time.Second
+	w.say("network", "fog", m.name)
+	m.adapter.fog = w.now + storeTries*storeTimeout + max(0, w.opt.patience) + w.upTo(500*time.Millisecond)
 	if c := w.clients[0]; c.alive && len(w.db.order) < 2*w.opt.tasks {
 		c.submit(smallPlan(w.r))
 	}
@@ -329,6 +328,9 @@ func (w *world) undisturbed(d time.Duration) {
 	for _, m := range w.masters {
 		m.trap = trap{}
 		w.linkOf(&m.process, &w.db.process).heal()
+		if m.alive {
+			m.adapter.fog = 0
+		}
 	}
 }
 

@@ -32,8 +32,6 @@ const (
 	// MutantNoSettling commits right after a restart.
 	MutantNoSettling  Mutant = "commits right after a restart"
 	MutantEpochsAgain Mutant = "an epoch is given twice"
-	// MutantStaleGoesOn takes no notice of an executor that knows a higher epoch.
-	MutantStaleGoesOn Mutant = "stale launches are repeated"
 	// MutantStranded never looks for tasks that nobody runs.
 	MutantStranded Mutant = "nobody looks for stranded tasks"
 )
@@ -43,6 +41,6 @@ func Mutants() []Mutant {
 	return []Mutant{
 		MutantLaunchFirst, MutantAnswerFirst, MutantStoreIgnoresEpoch, MutantNoCAS, MutantNoReload, MutantForgetsPending,
 		MutantForgetsLive, MutantExecutorIgnoresEpoch, MutantRecoverKeepsEpoch, MutantLateTrust, MutantNoConfirm, MutantNoRedo,
-		MutantNoGrace, MutantNoSettling, MutantEpochsAgain, MutantStranded, MutantStaleGoesOn,
+		MutantNoGrace, MutantNoSettling, MutantEpochsAgain, MutantStranded,
 	}
 }

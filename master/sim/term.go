@@ -374,7 +374,7 @@ func (t *term) call(l engine.Launch) {
 		case t.over():
 		case errors.Is(err, errNoAnswer):
 			t.call(l)
-		case errors.Is(err, executors.ErrStale) && t.m.w.opt.Mutant != MutantStaleGoesOn:
+		case errors.Is(err, executors.ErrStale):
 			t.fence("an executor knows a higher epoch")
 		default:
 			t.eng.Launched(l, err)

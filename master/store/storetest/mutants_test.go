@@ -155,7 +155,9 @@ func TestMutants(t *testing.T) {
 	} {
 		t.Run(mutant, func(t *testing.T) {
 			t.Parallel()
-			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=TestCounting/"+find, "-rapid.nofailfile", "-rapid.shrinktime=1ms")
+			// Ten times the usual examples: what is found is found early, and what takes a rare run of chances is found as well.
+			child := exec.CommandContext(t.Context(), os.Args[0],
+				"-test.run=TestCounting/"+find, "-rapid.nofailfile", "-rapid.shrinktime=1ms", "-rapid.checks=1000")
 			child.Env = append(os.Environ(), mutantVariable+"="+mutant)
 			out, err := child.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "FAIL: TestCounting/"+find) {
