@@ -131,6 +131,9 @@ func (s *shard) sendCancel(o order, fx *effects) {
 	if o.task.gone {
 		return
 	}
+	if sd := o.task.side[o.node]; sd != nil && sd.attempt == o.attempt && sd.cancel == cancelQueued {
+		sd.launch, sd.cancel = launchDone, cancelSent
+	}
 	n := o.task.run.Node(o.node)
 	name := s.e.cfg.executorOf(n.Spec)
 	if s.e.cfg.Executors[name] == nil {
@@ -245,7 +248,7 @@ func (s *shard) wantCancel(b *batch, t *task, i, attempt int32, sd *side) {
 	case sd.launch == launchSent:
 		sd.cancel = cancelWanted
 	default:
-		sd.launch, sd.cancel = launchDone, cancelSent
+		sd.cancel = cancelQueued
 		b.cancels = append(b.cancels, order{t, i, attempt})
 	}
 }

@@ -71,8 +71,9 @@ const (
 type cancelState uint8
 
 const (
-	cancelNone cancelState = iota
-	cancelWanted
+	cancelNone   cancelState = iota
+	cancelWanted             // when the launch was answered
+	cancelQueued             // decided, and sent once that is saved
 	cancelSent
 	cancelLater
 )

@@ -25,6 +25,8 @@ type adapter struct {
 	waiting []func(error) // calls that wait for the healing
 	// fog is until when what is written comes much too late.
 	fog time.Duration
+	// session counts the commits of which it is not known what became. The next one that arrives shuts those out.
+	session uint64
 	// anew is set once the store was restarted since the last lead of this process.
 	anew bool
 	// settled is when new commits are sent again after the store was restarted: whoever led last has raised the fence by then.
@@ -175,7 +177,14 @@ func (a *adapter) try(epoch uint64, changes []store.Change, ids []string, tries 
 		a.p.after(a.settled-w.now, func() { a.try(epoch, changes, ids, tries, done) })
 		return
 	}
-	write := func(d *db) ([]error, error) { return d.pipeline(a.by, epoch, changes, ids) }
+	session := a.session
+	write := func(d *db) ([]error, error) {
+		if d.heard[a] > session {
+			return nil, errNoAnswer
+		}
+		d.heard[a] = session
+		return d.pipeline(a.by, epoch, changes, ids)
+	}
 	again := func(err error) {
 		if tries <= 1 {
 			done(err)
@@ -189,6 +198,7 @@ func (a *adapter) try(epoch uint64, changes []store.Change, ids []string, tries 
 		if w.chance(2) {
 			late = w.upTo(6 * time.Second)
 		}
+		a.session++
 		a.p.after(late, func() { once(a, storeTimeout, write, func([]error, error) {}) })
 		a.p.after(storeTimeout, func() { again(store.ErrUnavailable) })
 		return
@@ -206,6 +216,7 @@ func (a *adapter) try(epoch uint64, changes []store.Change, ids []string, tries 
 		case errors.Is(err, errReset):
 			a.try(epoch, changes, ids, tries, done)
 		case errors.Is(err, store.ErrUnavailable):
+			a.session++
 			again(err)
 		case errors.Is(err, errBehind):
 			again(store.ErrRolledBack)

@@ -25,6 +25,8 @@ type db struct {
 	began time.Duration
 	// acted is the last life in which anybody got the lease or an epoch, or wrote.
 	acted int
+	// heard is the highest session that an adapter's commits had.
+	heard map[*adapter]uint64
 	// hidden is set while the store came back as another, empty one.
 	hidden bool
 }
@@ -71,7 +73,7 @@ const (
 )
 
 func newDB(w *world) *db {
-	d := &db{process: w.process("store"), tasks: map[string]*stored{}, requests: map[string]string{}, began: -grace, acted: 1}
+	d := &db{process: w.process("store"), tasks: map[string]*stored{}, requests: map[string]string{}, heard: map[*adapter]uint64{}, began: -grace, acted: 1}
 	d.life = 1
 	return d
 }

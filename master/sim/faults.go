@@ -20,7 +20,7 @@ func (w *world) schedule(n int) {
 		w.after(w.between(time.Second, w.opt.storm), w.fault)
 	}
 	w.after(w.opt.storm, w.calmDown)
-	if n > 0 && w.chance(2) {
+	if n > 0 && (w.opt.patience >= 0 || w.chance(2)) {
 		// Nobody takes over after that, so that what is stranded stays so.
 		w.after(w.opt.storm-w.between(100*time.Millisecond, 2*time.Second), func() {
 			for _, m := range w.masters {
@@ -127,8 +127,10 @@ func (w *world) intoTheFog(m *master) {
 	w.stats.count("submission into the fog")
 	w.say("network", "fog", m.name)
 	m.adapter.fog = w.now + storeTries*storeTimeout + max(0, w.opt.patience) + w.upTo(500*time.Millisecond)
-	if c := w.clients[0]; c.alive && len(w.db.order) < 2*w.opt.tasks {
-		c.submit(smallPlan(w.r))
+	for _, c := range w.clients {
+		if c.alive && len(w.db.order) < 2*w.opt.tasks {
+			c.submit(smallPlan(w.r))
+		}
 	}
 }
 
