@@ -113,6 +113,9 @@ func (g *sighting) event(s *shard, t *task, now dag.Time) (dag.Event, error) {
 	if s.outdated(t, g) {
 		return nil, nil
 	}
+	if sd := t.side[i]; lost(&g.seen) && n.Status == dag.Cancelling && sd != nil && sd.launch == launchSent {
+		return nil, nil // the launch may start it yet: the stop that follows its answer decides
+	}
 	if lost(&g.seen) && n.Status == dag.Launching {
 		if s.launchDecides(t, i) {
 			return nil, nil

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"runtime"
 	"time"
 
 	"github.com/clic-orchestrator/clic/dag"
@@ -18,6 +19,8 @@ func (s *shard) run(stop <-chan struct{}) {
 	defer alarm.Stop()
 	var in []input
 	for {
+		// A moment for those who were just answered, or are about to ask: what they bring is in the same commit.
+		runtime.Gosched()
 		in = s.collect(in[:0])
 		if len(in) == 0 && !s.urgent() {
 			select {

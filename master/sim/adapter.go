@@ -142,9 +142,10 @@ func (a *adapter) heal(done func(error)) {
 }
 
 // putBack writes again what was acknowledged once, and raises the fence to where it was. It is done while the store settles,
-// when nobody else does anything, by those who knew the last life in which anybody did: what comes later is too late.
+// when nobody else does anything, by those who knew the last life in which anybody did: what comes later is too late. Nor is it
+// done by who was deposed: with the fence that did it, all that came before is there.
 func (d *db) putBack(by writer, run int, epoch uint64, redo []past) {
-	if d.w.now >= d.began+settling || run < d.acted {
+	if d.w.now >= d.began+settling || run < d.acted || epoch < d.fence {
 		return
 	}
 	if epoch > d.fence {
@@ -254,8 +255,16 @@ func (d *db) pipeline(by writer, epoch uint64, changes []store.Change, ids []str
 			return nil, errNoAnswer
 		}
 		codes[i] = d.commit(by, epoch, &changes[i], ids[i], false)
+		if gone := errors.Is(codes[i], errBehind) || errors.Is(codes[i], store.ErrNotFound); gone && deleted(changes[i+1:], changes[i].Task) {
+			codes[i] = nil // it is being repeated
+		}
 	}
 	return codes, nil
+}
+
+// deleted reports whether the rest of a batch deletes the task.
+func deleted(rest []store.Change, task string) bool {
+	return slices.ContainsFunc(rest, func(c store.Change) bool { return c.Delete && c.Task == task })
 }
 
 // worst is the error that says most about a batch.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/clic-orchestrator/clic/master/store"
@@ -23,6 +24,8 @@ func (s *Store) runCommitter(ctx context.Context) {
 	var open []*request
 	pause := minPause
 	for {
+		// Whoever was answered in the last round may be about to ask again: a moment for them makes rounds fuller.
+		runtime.Gosched()
 		s.mu.Lock()
 		open = append(open, s.queue...)
 		s.queue = nil
