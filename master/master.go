@@ -111,7 +111,7 @@ func (m *Master) lockData() error {
 // openStore opens the store.
 func (m *Master) openStore() error {
 	if m.cfg.storeIsShared() {
-		s, err := m.cfg.OpenRedis(context.Background())
+		s, err := m.cfg.openRemembered(context.Background())
 		if err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/clic-orchestrator/clic/master"
 	"github.com/clic-orchestrator/clic/master/archive"
 	"github.com/clic-orchestrator/clic/master/console"
+	"github.com/clic-orchestrator/clic/master/store"
 	"github.com/clic-orchestrator/clic/master/store/redis/redistest"
 )
 
@@ -189,5 +190,34 @@ func TestDataDirectoryOfOtherKind(t *testing.T) {
 	run(t, config(t, dir))
 	if _, err := master.New(shared(t, dir, s)); !errors.Is(err, master.ErrInUse) || !strings.Contains(err.Error(), "--store redis") && !strings.Contains(err.Error(), "--data-dir") {
 		t.Errorf("a master with its state elsewhere gives %v", err)
+	}
+}
+
+// A master that is started anew does not take an emptied Redis for a new one, until somebody says that it may.
+func TestEmptiedRedis(t *testing.T) {
+	dir := t.TempDir()
+	s := redistest.Single(t)
+	cfg := shared(t, dir, s)
+	m := ok[*master.Master](t)(master.New(cfg))
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RestartEmpty(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m, err := master.New(cfg)
+	if !errors.Is(err, store.ErrRolledBack) {
+		t.Fatalf("New gave %v, %v with an emptied Redis", m, err)
+	}
+	_, file, found := strings.Cut(err.Error(), "delete ")
+	if !found || filepath.Dir(file) != cfg.DataDir {
+		t.Fatalf("the error does not name the file to delete: %v", err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	m = ok[*master.Master](t)(master.New(cfg))
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -84,14 +84,17 @@ func (c Config) storeAddress() string {
 }
 
 // OpenRedis opens the store in Redis that the configuration names.
-func (c Config) OpenRedis(ctx context.Context) (*redis.Store, error) {
+func (c Config) OpenRedis(ctx context.Context) (*redis.Store, error) { return c.openRedis(ctx, "") }
+
+// openRedis opens the store if it holds the data with this mark; "" takes it as it is.
+func (c Config) openRedis(ctx context.Context, generation string) (*redis.Store, error) {
 	address, err := c.Redis.withPassword(c.Store)
 	if err != nil {
 		return nil, err
 	}
 	return redis.Open(ctx, redis.Options{
 		URL: address, Prefix: c.Redis.KeyPrefix, TaskPrefix: c.Redis.TaskPrefix, StagePrefix: c.Redis.StagePrefix,
-		History: c.Redis.History, Logger: c.Logger,
+		History: c.Redis.History, Generation: generation, Logger: c.Logger,
 	})
 }
 
