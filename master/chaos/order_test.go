@@ -55,7 +55,7 @@ func misorders(works map[string]work, nodes []*thriftmaster.StageInfo, cut map[s
 		l := o.now[m.stage]
 		switch m.verb {
 		case markStart:
-			l = latest{started: true}
+			l = latest{started: true, prepared: l.prepared} // what was prepared outlives its attempt: see dag.Depends
 			for _, n := range works[name].needs {
 				if !o.met(n) {
 					wrong = append(wrong, misorder{m, n, o.ids[n.name]})
@@ -143,6 +143,7 @@ func TestMisorders(t *testing.T) {
 		{"parent failed", "S a 0 1\nE a 0 3\nS b 0 1", []string{"attempt b 0 was started, and a is not done"}},
 		{"parent runs again", "S a 0 1\nE a 0 0\nS b 0 1\nE b 0 0\nS a 1 1\nS b 1 1", []string{"attempt b 1 was started, and a is not done"}},
 		{"never started", "S b 0 1", []string{"attempt b 0 was started, and a is not done"}},
+		{"parent prepared, and runs again", "S a 0 1\nP a 0 \nE a 0 3\nS a 1 1\nS b 0 1", nil},
 		{"loop not whole", "S a 0 1\nE a 0 0\n" + strings.TrimSuffix(loop, "E loop(7:x) 0 0\n") + "S d 0 1", []string{"attempt d 0 was started, and loop is not done"}},
 		{
 			"otherwise", "S java 0 1\nS gone 0 1\nS bad 0 1\nE bad 0 0\nS c 0 1",
