@@ -31,6 +31,15 @@ missing_packages() {
 		printf 'python3-venv\ta real old Python client\n'
 	{ have java && have javac; } || printf 'default-jdk-headless\ta real old Java client\n'
 	have mvn || printf 'maven\ta real old Java client\n'
+	# What a Kubernetes of one node is made of, but for its own programs, which Go builds.
+	{ have containerd && have ctr; } || printf 'containerd\ta Kubernetes cluster for tests\n'
+	have runc || printf 'runc\ta Kubernetes cluster for tests\n'
+	{ [ -x /usr/lib/cni/bridge ] || [ -x /opt/cni/bin/bridge ]; } ||
+		printf 'containernetworking-plugins\ta Kubernetes cluster for tests\n'
+	have iptables || printf 'iptables\ta Kubernetes cluster for tests\n'
+	have ip || printf 'iproute2\ta Kubernetes cluster for tests\n'
+	have busybox || printf 'busybox-static\timages of the cluster for tests\n'
+	have openssl || printf 'openssl\tcertificates of the cluster for tests\n'
 }
 
 check_go() {

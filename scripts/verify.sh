@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Build tags that hide files from a plain build; lint and licences look at those files too. (.golangci.yaml names them again.)
-tags=chaos
+tags=chaos,cluster
 
 step_gofumpt() {
 	local tools unformatted
@@ -32,7 +32,7 @@ step_licences() { go run ./scripts/licences -tags "$tags" ./...; }
 step_modules() {
 	local module difference
 	go mod verify || return 1
-	for module in . scripts/containers; do
+	for module in . scripts/containers scripts/kubernetes/{control-plane,dns,kwok}; do
 		if ! difference=$(go -C "$module" mod tidy -diff 2>&1); then
 			echo "go.mod and go.sum in $module are not what 'go mod tidy' makes of them:"
 			printf '%s\n' "$difference" | sed -n 1,60p
