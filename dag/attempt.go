@@ -12,7 +12,7 @@ func (r *Run) grant(i int32) error {
 		return &Refusal{Reason: fmt.Sprintf("stage %q is %s and not ready to be launched", n.Spec.ID, n.Status)}
 	}
 	n.Launched, n.Started, n.PreparedAt, n.Ended, n.Due = r.step.now, 0, 0, 0, 0
-	n.Live, n.Seen, n.Intent = true, 0, IntentNone
+	n.Live, n.Seen, n.Intent = true, 0, IntentNone // Kept says that the attempt goes on
 	n.Failure, n.Message, n.Reason, n.Info = nil, "", "", ""
 	n.Outputs, n.Usage, n.Progress = nil, nil, nil
 	n.ExitCode, n.Exited = 0, false
@@ -72,7 +72,7 @@ func (r *Run) running(i int32, since Time) {
 		n.FirstStarted = n.Started
 	}
 	if n.Status == Launching {
-		n.Reason = ""
+		n.Reason, n.Kept = "", false
 		r.move(i, Running, "", "")
 	}
 }
@@ -212,6 +212,10 @@ func (r *Run) observed(e Observed) error {
 	if n.Spec.Kind != KindStage || e.Attempt != n.Attempt || !n.Live {
 		return nil
 	}
+	if e.Kept && e.Phase == AttemptStopped {
+		r.paused(e)
+		return nil
+	}
 	r.describe(e)
 	switch e.Phase {
 	case AttemptPending:
@@ -243,6 +247,10 @@ func (r *Run) describe(e Observed) {
 	if e.Phase == AttemptPending && e.Reason != n.Reason && n.Status == Launching {
 		n.Reason = e.Reason
 		r.changed(e.Node)
+		if n.Seen&SeenWaiting == 0 { // once: reasons come and go
+			n.Seen |= SeenWaiting
+			r.note(e.Node, "not running yet: "+e.Reason)
+		}
 	}
 	if e.Usage != nil {
 		u := *e.Usage
@@ -251,9 +259,54 @@ func (r *Run) describe(e Observed) {
 	}
 }
 
+// pausing reports whether the attempt is stopped only to go on later: somebody's hold does so, while an attempt that had
+// begun too early has to begin again.
+func (n *Node) pausing() bool {
+	return n.Status == Cancelling && n.Intent == IntentRequeue && n.Failure == nil
+}
+
+// paused takes note of an attempt that was stopped and can go on. It is no end: the stage waits with the attempt it has.
+// Where it was decided meanwhile that the attempt has to end, its cancel is on its way; where the stage is being launched,
+// what was seen is what the launch changes.
+func (r *Run) paused(e Observed) {
+	n, i := r.nodes[e.Node], e.Node
+	if !n.pausing() {
+		return
+	}
+	n.Live, n.Kept, n.Intent, n.Due = false, true, IntentNone, 0
+	if e.Usage != nil {
+		u := *e.Usage
+		n.Usage = &u
+	}
+	r.requeue(i, "paused")
+}
+
+// endKept has the attempt of a stage stopped that was paused, and that will not go on.
+func (r *Run) endKept(n *Node) {
+	n.Kept, n.Live, n.Intent = false, true, IntentCancel
+	r.changed(n.Index)
+}
+
+// unresumed reports whether an attempt that was paused could not be made to go on. It exists all the same.
+func (n *Node) unresumed(e Observed) bool {
+	if !n.Kept || n.Status != Launching || e.Phase != AttemptFailed || e.Failure == nil {
+		return false
+	}
+	return e.Failure.Kind == FailLaunch || e.Failure.Kind == FailPlan
+}
+
 func (r *Run) attemptEnded(e Observed) {
 	n, i := r.nodes[e.Node], e.Node
-	n.Live = false
+	if n.unresumed(e) {
+		r.reportedFailure(i, e.Failure)
+		return
+	}
+	n.Live, n.Kept = false, false
+	if n.Status.Terminal() && n.Status != Completed { // it was paused when the stage ended: there is nothing more to say of it
+		n.Intent = IntentNone
+		r.changed(i)
+		return
+	}
 	n.Seen |= SeenEnded
 	n.Due = 0
 	n.ExitCode, n.Exited = e.ExitCode, e.Phase != AttemptFailed || e.Failure == nil || e.Failure.Kind != FailLaunch
@@ -325,19 +378,29 @@ func (r *Run) stopped(e Observed) {
 		r.remember(n, n.Failure, e.Outputs)
 		n.Attempt++
 		n.Intent, n.Failure = IntentNone, nil
-		r.leave(n)
-		switch {
-		case r.beingStopped(n.Spec.Parent):
-			r.move(i, Waiting, "stopped", "")
-			r.omit(i, "omitted: the group it is in has failed")
-		case len(n.Holds) > 0:
-			r.move(i, Suspended, "stopped; it runs again after continue", "")
-		default:
-			r.move(i, Waiting, "stopped; it runs again", "")
-			r.consider(i)
-		}
+		r.requeue(i, "stopped")
 	default:
 		r.move(i, Cancelled, n.Message, "")
+	}
+}
+
+// requeue lets a stage wait again that was stopped to run again. how says what became of its attempt.
+func (r *Run) requeue(i int32, how string) {
+	n := r.nodes[i]
+	r.leave(n)
+	again := "it runs again"
+	if n.Kept {
+		again = "it goes on"
+	}
+	switch {
+	case r.beingStopped(n.Spec.Parent):
+		r.move(i, Waiting, how, "")
+		r.omit(i, "omitted: the group it is in has failed")
+	case len(n.Holds) > 0:
+		r.move(i, Suspended, how+"; "+again+" after continue", "")
+	default:
+		r.move(i, Waiting, how+"; "+again, "")
+		r.consider(i)
 	}
 }
 

@@ -15,7 +15,7 @@ func (r *Run) cancel(e Cancel) error {
 	switch {
 	case n.Status.Terminal():
 		return &Refusal{Reason: fmt.Sprintf("%q has ended (%s)", n.Spec.ID, n.Status)}
-	case n.Status == Cancelling || n.Intent == IntentCancel:
+	case n.Status == Cancelling && n.Intent != IntentRequeue || n.Intent == IntentCancel:
 		return &Refusal{Reason: fmt.Sprintf("%q is being stopped already", n.Spec.ID)}
 	}
 	r.log(Entry{Node: e.Node, Stage: n.Spec.ID, Attempt: n.Attempt, Message: "cancel asked for" + because(e.Why), Who: e.Who})

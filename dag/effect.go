@@ -29,4 +29,7 @@ type Effect struct {
 	Attempt int32
 	// At is a timer's time.
 	At Time
+	// Pause goes with EffectCancel where the stage runs again after a hold: an executor that can keep the attempt for then
+	// may pause it instead, and report it as Kept.
+	Pause bool
 }

@@ -44,6 +44,7 @@ func (r *Run) effects(list []Effect, i int32) []Effect {
 	case Cancelling:
 		if n.Live {
 			add(EffectCancel, 0)
+			list[len(list)-1].Pause = n.pausing()
 		}
 	case Retrying:
 		add(EffectTimer, n.RetryAt)

@@ -43,6 +43,8 @@ type (
 		Usage    *Usage
 		// Started is when the attempt really began, where the executor knows better than At.
 		Started Time
+		// Kept goes with AttemptStopped where the attempt was paused: it does not run, and its next launch lets it go on.
+		Kept bool
 		// Random in [0,1) drives the jitter of a retry.
 		Random float64
 	}

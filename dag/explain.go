@@ -21,7 +21,11 @@ func (r *Run) Explain(i int32) Explanation {
 	case n.Status == Launching && n.Reason != "":
 		return Explanation{Reason: ReasonExecutor, Text: "launched, not running yet: " + n.Reason}
 	case n.Status == Launching:
-		return Explanation{Reason: ReasonQueue, Text: "its launch is under way"}
+		text := "its launch is under way"
+		if n.Kept {
+			text = "its attempt was paused, and is about to go on"
+		}
+		return Explanation{Reason: ReasonQueue, Text: text}
 	case n.Status == Cancelling:
 		return Explanation{Reason: ReasonRunning, Text: "it is being stopped: " + n.stopReason()}
 	case n.Status == Prepared:
@@ -87,6 +91,9 @@ func (r *Run) explainHolds(n *Node) Explanation {
 		parts = append(parts, part)
 	}
 	x.Text = "held through " + strings.Join(parts, "; and through ")
+	if n.Kept {
+		x.Text += "; its attempt is paused, and goes on then"
+	}
 	return x
 }
 

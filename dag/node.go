@@ -166,6 +166,8 @@ const (
 	SeenRunning
 	// SeenEnded: the executor saw the attempt's end.
 	SeenEnded
+	// SeenWaiting: the executor has said why the attempt does not run yet, and the history says so.
+	SeenWaiting
 )
 
 // Intent is why a stage is being cancelled, and so what it becomes when its attempt has ended.
@@ -221,7 +223,10 @@ type NodeState struct {
 	// TriesBase is what Tries was when somebody retried the group, so that it has its retries again.
 	TriesBase int32 `json:"tbase,omitempty"`
 	// Live is set from the launch until the executor reported the attempt's end, whatever the status says.
-	Live   bool   `json:"live,omitempty"`
+	Live bool `json:"live,omitempty"`
+	// Kept is set while the attempt is paused: it exists outside and does not run, and its launch lets it go on. It stays set
+	// during that launch, until the attempt was seen to run.
+	Kept   bool   `json:"kept,omitempty"`
 	Seen   Seen   `json:"seen,omitempty"`
 	Intent Intent `json:"intent,omitempty"`
 	// Expanded is set once the Expander was asked (Deferred nodes) or the group was started.

@@ -67,6 +67,8 @@ func (r *Run) resettable(n *Node, whole bool) error {
 	switch {
 	case r.beingStopped(n.Spec.Parent):
 		return &Refusal{Reason: fmt.Sprintf("the group that %q is in is being stopped", n.Spec.ID), Hint: "retry it when that has ended"}
+	case n.Live && n.Status.Terminal():
+		return &Refusal{Reason: fmt.Sprintf("%q is %s, and its attempt has not ended yet", n.Spec.ID, n.Status), Hint: "retry it when that has ended"}
 	case n.Live || n.Status.Active() && (whole || !n.Spec.Kind.Group()):
 		return &Refusal{
 			Reason: fmt.Sprintf("%q depends on what would run again, and has not ended yet (it is %s)", n.Spec.ID, n.Status),

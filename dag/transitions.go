@@ -78,6 +78,9 @@ func (r *Run) move(i int32, to Status, message, who string) {
 		n.Ended = r.step.now
 		n.RetryAt = 0
 		n.Intent = IntentNone
+		if n.Kept {
+			r.endKept(n)
+		}
 		r.dropHolds(i)
 		r.step.ended = append(r.step.ended, i)
 	}

@@ -49,7 +49,7 @@ type Executor interface {
 	// Launch starts the attempt. Idempotent by Attempt.ID: an attempt that exists already, running or ended, is adopted
 	// and its state reported. A returned error means that nothing was started, and nothing will be by this call: where that
 	// is not known, the executor asks until it is, or until ctx is done. Unless it wraps ErrNever the engine
-	// repeats the call with back-off.
+	// repeats the call with back-off; without end if it wraps ErrAway, and else a few times.
 	Launch(ctx context.Context, a Attempt) error
 	// Cancel stops the attempt and its children: politely, then after grace by force (0: the executor's default). It
 	// returns when the stop is under way; the end is reported to the sink as dag.AttemptStopped. Idempotent; an unknown
@@ -97,4 +97,6 @@ type Sighting struct {
 	Failure      *dag.Failure
 	Outputs      *dag.Outputs
 	Usage        *dag.Usage
+	// Kept goes with dag.AttemptStopped where the attempt was paused and can go on: see Pauser.
+	Kept bool
 }

@@ -13,6 +13,7 @@ type Op string
 const (
 	OpLaunch  Op = "launch"
 	OpCancel  Op = "cancel"
+	OpPause   Op = "pause"
 	OpRecover Op = "recover"
 	OpLogs    Op = "logs"
 	OpForget  Op = "forget"
@@ -29,9 +30,25 @@ type Faults struct {
 	Sighting func(s Sighting) []Sighting
 }
 
-// Faulty is an executor that fails as f says, and otherwise is e. It is for tests of what uses executors. Calls that name
-// no single attempt (recover, forget) are asked about with an empty id.
-func Faulty(e Executor, f Faults) Executor { return &faulty{next: e, faults: f} }
+// Faulty is an executor that fails as f says, and otherwise is e: a Pauser if e is one. It is for tests of what uses executors. Calls
+// that name no single attempt (recover, forget) are asked about with an empty id.
+func Faulty(e Executor, f Faults) Executor {
+	x := &faulty{next: e, faults: f}
+	if p, ok := e.(Pauser); ok {
+		return &faultyPauser{faulty: x, next: p}
+	}
+	return x
+}
+
+// faultyPauser is a faulty executor that can pause attempts.
+type faultyPauser struct {
+	*faulty
+	next Pauser
+}
+
+func (f *faultyPauser) Pause(ctx context.Context, attemptID string, grace time.Duration) error {
+	return f.do(OpPause, attemptID, func() error { return f.next.Pause(ctx, attemptID, grace) })
+}
 
 type faulty struct {
 	next   Executor

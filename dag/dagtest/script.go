@@ -15,7 +15,8 @@ import (
 //	                        [timeout=MS] [callbacks=optional|required] [parallelism=N] [continue] [hooks=exit,failed]
 //	at MS                   sets the clock
 //	grant|started|prepared|reported NAME…   gives a slot; reports of the stage's program
-//	ran|ok|fail|stopped NAME…               what an executor saw; fail takes exit=N or kind=K
+//	ran|ok|fail|stopped|paused NAME…        what an executor saw; fail takes exit=N or kind=K
+//	waits NAME why=W                        an executor says why the attempt does not run yet
 //	suspend NAME [mode=M] [until=MS] [who=W] [why=W] · continue NAME · cancel NAME|task · skip NAME · retry [NAME…]
 //	timers                  fires what is due · reload: save and load · finish: everything left succeeds
 //	explain NAME… · plan-retry · status · pending
@@ -144,6 +145,10 @@ func (s *Script) one(command string, i int32, a Args) (string, error) {
 		return "", w.end(i, dag.AttemptSucceeded, 0)
 	case "stopped":
 		return "", w.end(i, dag.AttemptStopped, 143)
+	case "paused":
+		return "", w.stop(i, true)
+	case "waits":
+		return "", w.Do(dag.Observed{At: w.Now, Node: i, Attempt: w.Live[i], Phase: dag.AttemptPending, Reason: a.Named["why"]})
 	case "fail":
 		return "", s.fail(i, a)
 	case "suspend":
@@ -171,6 +176,9 @@ func (s *Script) fail(i int32, a Args) error {
 			return err
 		}
 		o.Failure = dag.NewFailure(kind, int(o.ExitCode), k)
+	}
+	if n := w.Run.Node(i); n.Kept && o.Failure != nil && o.Failure.Kind == dag.FailLaunch {
+		return w.Do(o) // it exists all the same
 	}
 	delete(w.Live, i)
 	return w.Do(o)
@@ -214,7 +222,11 @@ func (s *Script) whole(command string, a Args) (string, error) {
 			if e.Node >= 0 {
 				name = w.Run.Node(e.Node).Spec.Name
 			}
-			fmt.Fprintf(&b, "%s %s", e.Kind, name)
+			kind := e.Kind.String()
+			if e.Pause {
+				kind += " or pause"
+			}
+			fmt.Fprintf(&b, "%s %s", kind, name)
 			if e.At > 0 {
 				fmt.Fprintf(&b, " at %d", e.At)
 			}

@@ -15,8 +15,8 @@ type World struct {
 	Run *dag.Run
 	X   dag.Expander
 	Now dag.Time
-	// Live are the attempts that exist outside, by node.
-	Live map[int32]int32
+	// Live are the attempts that run outside, by node; Kept are those that are paused there.
+	Live, Kept map[int32]int32
 	// Launches counts how often each attempt was launched.
 	Launches map[string]int
 	// Log is the history so far.
@@ -35,7 +35,7 @@ func NewWorld(p *dag.Plan, x dag.Expander) (*World, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &World{Run: r, X: x, Now: 1, Live: map[int32]int32{}, Launches: map[string]int{}, carried: map[int64]map[int32]bool{}}
+	w := &World{Run: r, X: x, Now: 1, Live: map[int32]int32{}, Kept: map[int32]int32{}, Launches: map[string]int{}, carried: map[int64]map[int32]bool{}}
 	w.store(d)
 	if err := w.check(nil, d); err != nil {
 		return nil, err
@@ -78,8 +78,8 @@ func (w *World) Table() string {
 	fmt.Fprintf(&b, "\n%s", w.header)
 	for i := range w.Run.Len() {
 		n := w.Run.Node(int32(i))
-		fmt.Fprintf(&b, "\n%3d %-10s %-10s ^%-3d %-10s att=%d holds=%v on=%v call=%q hookof=%d ready=%v live=%v intent=%d %s", i, n.Spec.ID, n.Spec.Kind, n.Spec.Parent,
-			n.Status, n.Attempt, n.Holds, n.Spec.Depends.On, n.Spec.Call, n.Spec.HookOf, n.Ready, n.Live, n.Intent, n.Message)
+		fmt.Fprintf(&b, "\n%3d %-10s %-10s ^%-3d %-10s att=%d holds=%v on=%v call=%q hookof=%d ready=%v live=%v kept=%v intent=%d %s", i, n.Spec.ID, n.Spec.Kind, n.Spec.Parent,
+			n.Status, n.Attempt, n.Holds, n.Spec.Depends.On, n.Spec.Call, n.Spec.HookOf, n.Ready, n.Live, n.Kept, n.Intent, n.Message)
 	}
 	return b.String()
 }

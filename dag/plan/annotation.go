@@ -22,18 +22,21 @@ import (
 //	clic.io/retry-started      true | false     also repeat a stage of the CLIC form that had reported its start, although
 //	                                            what it appends may then be there twice
 //	clic.io/grace              a duration       how long a stopped program may take to end before it is killed
+//	clic.io/helper             true | false     whether the executor puts its helper into the stage's pod, which takes back
+//	                                            the result and the outputs; by default its configuration says
 const (
 	annotationPlatform = "clic.io/platform"
 	annotationPrepared = "clic.io/prepared-failure"
 	annotationPriority = "clic.io/priority"
 	annotationStarted  = "clic.io/retry-started"
 	annotationGrace    = "clic.io/grace"
+	annotationHelper   = "clic.io/helper"
 
 	annotationPrefix = "clic.io/"
 )
 
 func annotationNames() []string {
-	return []string{annotationPlatform, annotationPrepared, annotationPriority, annotationStarted, annotationGrace}
+	return []string{annotationPlatform, annotationPrepared, annotationPriority, annotationStarted, annotationGrace, annotationHelper}
 }
 
 // annotation is the value of a template's annotation, or else the plan's.
@@ -65,7 +68,7 @@ func checkAnnotations(all map[string]string, at *where, ds *collector) {
 			if _, err := strconv.ParseInt(value, 10, 32); err != nil {
 				bad = "a whole number"
 			}
-		case annotationStarted:
+		case annotationStarted, annotationHelper:
 			if value != "true" && value != "false" {
 				bad = "true or false"
 			}

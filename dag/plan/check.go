@@ -171,10 +171,10 @@ func (c *compiler) env(name string, at *where) {
 
 func (c *compiler) container(t *template, image string, command []string, at *where) {
 	if len(command) == 0 && t.clicArg == "" && !c.refusedIn(at) {
-		c.ds.warnf("no-command", at, "add command: the local executor has no images that could know one", "the template %q has no command", t.name)
+		c.ds.warnf(ruleNoCommand, at, "add command: the local executor has no images that could know one", "the template %q has no command", t.name)
 	}
 	if image == "" {
-		c.ds.warnf("no-image", at, "Kubernetes needs one; the local executor does without", "the template %q has no image", t.name)
+		c.ds.warnf(ruleNoImage, at, "Kubernetes needs one; the local executor does without", "the template %q has no image", t.name)
 	}
 }
 

@@ -21,6 +21,8 @@ type Document struct {
 	set  *templateSet
 	clic *clicPlan
 	uses []FieldUse
+	// onKube are the fields that are about Kubernetes.
+	onKube []kubeUse
 	// invalid is set where Parse reported errors.
 	invalid bool
 	// root reads the text again, for the places of what is found while the plan is built.
@@ -44,7 +46,7 @@ func Parse(file string, text []byte) (*Document, Diagnostics) {
 	use := &usage{root: newRules()}
 	dec := &decoder{ds: ds, types: map[reflect.Type]*structInfo{}, use: use}
 	dec.value(root, reflect.ValueOf(d.wf).Elem(), nil, use.root)
-	d.uses = use.report()
+	d.uses, d.onKube = use.report(), use.onKube
 	d.applyDefaults()
 	if d.clic = detectClic(d.wf); d.clic != nil {
 		d.form = dag.FormCLIC
@@ -54,6 +56,7 @@ func Parse(file string, text []byte) (*Document, Diagnostics) {
 		d.set = compile(d.wf, ds)
 	}
 	checkDocument(d, ds)
+	ds.list = append(ds.list, d.remarks(nil)...)
 	d.root = sync.OnceValue(func() *yaml.Node { return readTree(text, &collector{}) })
 	d.slim()
 	all := ds.result()

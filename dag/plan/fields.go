@@ -8,8 +8,10 @@ type fieldTable map[string][]row
 
 const (
 	noArtifacts  = "artifacts are not supported: pass small values as outputs.parameters, and files on storage that all stages share"
-	noKube       = "kept for the Kubernetes executor; without meaning on the local one"
-	noContainer  = "run it as a stage of its own, on which others depend"
+	noKube       = "the Kubernetes executor uses it; it is without meaning on the local one"
+	noContainer  = "elsewhere run it as a stage of its own, on which others depend"
+	noExecutor   = "it is about a container of Argo's own, which there is none of here: serviceAccountName is that of the pod"
+	noBudget     = "a stage that is evicted is repeated"
 	serverWrites = "written by the API server"
 	seeConfig    = "the master's configuration decides this"
 	forDisplay   = "for people"
@@ -57,8 +59,8 @@ func templateFields() []row {
 		{field: "daemon", treat: TreatRefused, why: "let the stage report that its data is prepared: dependents start while it serves on"},
 		{field: "synchronization", treat: TreatRefused, why: "use parallelism, or dependencies between the stages"},
 		{field: "memoize", treat: TreatRefused, why: "let the stage itself look whether its output exists"},
-		{field: "initContainers", treat: TreatRefused, why: noContainer},
-		{field: "sidecars", treat: TreatRefused, why: noContainer},
+		{field: "initContainers", treat: TreatNeedsKube, why: noContainer},
+		{field: "sidecars", treat: TreatNeedsKube, why: noContainer},
 		{field: "archiveLocation", treat: TreatIgnored, why: noArtifacts},
 		{field: "metrics", treat: TreatIgnored, why: "the master exports its own metrics"},
 		{field: "volumes", treat: TreatKube, why: noKube},
@@ -69,7 +71,7 @@ func templateFields() []row {
 		{field: "priorityClassName", treat: TreatKube, why: noKube},
 		{field: "serviceAccountName", treat: TreatKube, why: noKube},
 		{field: "automountServiceAccountToken", treat: TreatKube, why: noKube},
-		{field: "executor", treat: TreatKube, why: noKube},
+		{field: "executor", treat: TreatIgnored, why: noExecutor},
 		{field: "hostAliases", treat: TreatKube, why: noKube},
 		{field: "securityContext", treat: TreatKube, why: noKube},
 		{field: "podSpecPatch", treat: TreatKube, why: noKube},
@@ -102,7 +104,7 @@ func containerFields() []row {
 		{field: "workingDir", treat: TreatRun},
 		{field: "env", treat: TreatRun, of: "env"},
 		{field: "resources", treat: TreatRun, of: "resources"},
-		{field: "envFrom", treat: TreatRefused, why: "name each variable in env, with valueFrom"},
+		{field: "envFrom", treat: TreatNeedsKube, why: "elsewhere name each variable in env, with valueFrom"},
 		{field: "imagePullPolicy", treat: TreatKube, why: noKube},
 		{field: "volumeMounts", treat: TreatKube, why: noKube},
 		{field: "volumeDevices", treat: TreatKube, why: noKube},
@@ -259,8 +261,8 @@ func partFields() fieldTable {
 		"envFrom": {
 			{field: "secretKeyRef", treat: TreatRun},
 			{field: "configMapKeyRef", treat: TreatRun},
-			{field: "fieldRef", treat: TreatRefused, why: "use {{pod.name}}, {{workflow.name}} and the like as the value"},
-			{field: "resourceFieldRef", treat: TreatRefused, why: "write the number as the value"},
+			{field: "fieldRef", treat: TreatNeedsKube, why: "elsewhere use {{pod.name}}, {{workflow.name}} and the like as the value"},
+			{field: "resourceFieldRef", treat: TreatNeedsKube, why: "elsewhere write the number as the value"},
 			{field: "fileKeyRef", treat: TreatRefused, why: "use a secret or a configuration entry"},
 		},
 	}
@@ -287,7 +289,7 @@ func specFields() []row {
 		{field: "volumes", treat: TreatKube, why: noKube},
 		{field: "serviceAccountName", treat: TreatKube, why: noKube},
 		{field: "automountServiceAccountToken", treat: TreatKube, why: noKube},
-		{field: "executor", treat: TreatKube, why: noKube},
+		{field: "executor", treat: TreatIgnored, why: noExecutor},
 		{field: "nodeSelector", treat: TreatKube, why: noKube},
 		{field: "affinity", treat: TreatKube, why: noKube},
 		{field: "tolerations", treat: TreatKube, why: noKube},
@@ -301,7 +303,7 @@ func specFields() []row {
 		{field: "securityContext", treat: TreatKube, why: noKube},
 		{field: "podSpecPatch", treat: TreatKube, why: noKube},
 		{field: "podMetadata", treat: TreatKube, why: noKube},
-		{field: "podDisruptionBudget", treat: TreatKube, why: noKube},
+		{field: "podDisruptionBudget", treat: TreatIgnored, why: noBudget},
 		{field: "ttlStrategy", treat: TreatIgnored, why: seeConfig + ": how long tasks are kept"},
 		{field: "podGC", treat: TreatIgnored, why: seeConfig + ": what is left of finished stages"},
 		{field: "volumeClaimGC", treat: TreatIgnored, why: "no claims are made"},

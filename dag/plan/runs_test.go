@@ -12,6 +12,7 @@ import (
 
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/dag/plan"
+	"github.com/clic-orchestrator/clic/dag/plan/probes"
 )
 
 // TestRuns runs the plans in testdata/runs with real processes, and compares what became of each node with the golden file.
@@ -66,7 +67,7 @@ func describe(run *dag.Run) string {
 	}
 	slices.SortFunc(nodes, func(a, b *dag.Node) int { return strings.Compare(a.Spec.Path, b.Spec.Path) })
 	for _, n := range nodes {
-		fmt.Fprintf(&b, "%s %q %s %s", n.Spec.ID, n.Spec.Path, n.Spec.Kind, phaseOf(n))
+		fmt.Fprintf(&b, "%s %q %s %s", n.Spec.ID, n.Spec.Path, n.Spec.Kind, probes.Phase(n))
 		if n.Exited {
 			fmt.Fprintf(&b, " exit=%d", n.ExitCode)
 		}

@@ -3,7 +3,10 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 
 	wfv1 "github.com/argoproj/argo-workflows/v3/pkg/apis/workflow/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
@@ -143,10 +146,50 @@ func policyOf(s *dag.StageSpec, p *dag.Policy) {
 	}
 }
 
+// stageTemplate is a template with what the plan says of all pods put under it. What Argo's type has no place for stands beside it.
+type stageTemplate struct {
+	wfv1.Template
+	Workflow *podsOfPlan `json:"workflow,omitempty"`
+}
+
+// podsOfPlan is what a plan says of all its pods, where the template's type has no place for it, or where both count: metadata
+// and podSpecPatch of the template are applied after the plan's.
+type podsOfPlan struct {
+	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
+	HostNetwork      *bool                         `json:"hostNetwork,omitempty"`
+	DNSPolicy        *corev1.DNSPolicy             `json:"dnsPolicy,omitempty"`
+	DNSConfig        *corev1.PodDNSConfig          `json:"dnsConfig,omitempty"`
+	PodMetadata      *wfv1.Metadata                `json:"podMetadata,omitempty"`
+	PodSpecPatch     string                        `json:"podSpecPatch,omitempty"`
+	// Annotations are the plan's own for the master. They go to no pod, and a template's go before them.
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// podsOf gives what a plan says of all its pods; nil if that is nothing.
+func podsOf(wf *wfv1.Workflow) *podsOfPlan {
+	spec := &wf.Spec
+	all := &podsOfPlan{
+		ImagePullSecrets: spec.ImagePullSecrets, HostNetwork: spec.HostNetwork, DNSPolicy: spec.DNSPolicy, DNSConfig: spec.DNSConfig,
+		PodMetadata: spec.PodMetadata, PodSpecPatch: spec.PodSpecPatch,
+	}
+	for name, value := range wf.Annotations {
+		if strings.HasPrefix(name, annotationPrefix) {
+			if all.Annotations == nil {
+				all.Annotations = map[string]string{}
+			}
+			all.Annotations[name] = value
+		}
+	}
+	if reflect.ValueOf(all).Elem().IsZero() {
+		return nil
+	}
+	return all
+}
+
 // templateJSON is a template in JSON, with what the plan says of all pods put under it.
 func (p *program) templateJSON(t *wfv1.Template) []byte {
 	spec := &p.wf.Spec
-	full := programOf(t)
+	full := stageTemplate{Template: programOf(t), Workflow: podsOf(p.wf)}
 	full.Inputs, full.Outputs = t.Inputs, t.Outputs
 	have := map[string]bool{}
 	for _, v := range full.Volumes {
@@ -161,24 +204,24 @@ func (p *program) templateJSON(t *wfv1.Template) []byte {
 	orElse(&full.ServiceAccountName, spec.ServiceAccountName)
 	orElse(&full.SchedulerName, spec.SchedulerName)
 	orElse(&full.PriorityClassName, spec.PodPriorityClassName)
-	orElse(&full.PodSpecPatch, spec.PodSpecPatch)
-	if full.NodeSelector == nil {
+	if len(full.NodeSelector) == 0 {
 		full.NodeSelector = spec.NodeSelector
 	}
 	if full.Affinity == nil {
 		full.Affinity = spec.Affinity
 	}
-	if full.Tolerations == nil {
+	if len(full.Tolerations) == 0 {
 		full.Tolerations = spec.Tolerations
 	}
-	if full.HostAliases == nil {
-		full.HostAliases = spec.HostAliases
-	}
+	full.HostAliases = slices.Concat(spec.HostAliases, full.HostAliases) // both count, as in Argo
 	if full.SecurityContext == nil {
 		full.SecurityContext = spec.SecurityContext
 	}
 	if full.AutomountServiceAccountToken == nil {
 		full.AutomountServiceAccountToken = spec.AutomountServiceAccountToken
+	}
+	if full.Executor == nil {
+		full.Executor = spec.Executor
 	}
 	b, err := json.Marshal(&full)
 	if err != nil { // the types were read from JSON

@@ -15,6 +15,8 @@ const (
 	TreatRun Treatment = "run"
 	// TreatKube: the field is handed to the Kubernetes executor, and means nothing to the others.
 	TreatKube Treatment = "kubernetes-only"
+	// TreatNeedsKube: the field has Argo's meaning on Kubernetes; a stage that runs elsewhere is refused with it.
+	TreatNeedsKube Treatment = "needs-kubernetes"
 	// TreatIgnored: the field is left out; a warning says why that may matter.
 	TreatIgnored Treatment = "ignored"
 	// TreatHarmless: the field is left out, and nothing is lost by it here.
@@ -104,6 +106,7 @@ func (r *rule) any() *rule {
 type usage struct {
 	root    *rule
 	unknown []FieldUse
+	onKube  []kubeUse
 }
 
 // note counts a field, says what has to be said of it, and reports whether its value is to be read.
@@ -114,6 +117,10 @@ func (u *usage) note(ds *collector, r *rule, key *yaml.Node, at *where) bool {
 		return false
 	}
 	r.n++
+	if r.row.treat == TreatKube || r.row.treat == TreatNeedsKube {
+		u.kube(kubeUse{r.row, r.pattern, at, Diagnostic{File: ds.file, Line: key.Line, Column: key.Column, Field: at.String()}})
+		return true
+	}
 	if r.n > 1 && r.row.treat != TreatRefused {
 		return true // once is enough
 	}
@@ -123,8 +130,6 @@ func (u *usage) note(ds *collector, r *rule, key *yaml.Node, at *where) bool {
 		return false
 	case TreatIgnored:
 		ds.add(SeverityWarning, "ignored", key, at, "this field is ignored", r.row.why)
-	case TreatKube:
-		ds.add(SeverityNote, "kubernetes-only", key, at, "this field only has a meaning on Kubernetes", r.row.why)
 	case TreatHarmless:
 		ds.add(SeverityNote, "ignored", key, at, "this field is ignored", r.row.why)
 	}
@@ -161,7 +166,7 @@ func (u *usage) report() []FieldUse {
 	}
 	walk(u.root)
 	all = append(all, u.unknown...)
-	rank := []Treatment{TreatUnknown, TreatRefused, TreatIgnored, TreatKube, TreatHarmless, TreatRun}
+	rank := []Treatment{TreatUnknown, TreatRefused, TreatNeedsKube, TreatIgnored, TreatKube, TreatHarmless, TreatRun}
 	slices.SortStableFunc(all, func(a, b FieldUse) int {
 		return slices.Index(rank, a.Treatment) - slices.Index(rank, b.Treatment)
 	})

@@ -49,6 +49,7 @@ func (t *task) inherit(e *Engine, old *task) {
 			if n := t.run.Node(i); n.Live && n.Attempt == o.attempt {
 				sd := t.at(i)
 				sd.attempt, sd.tries, sd.error, sd.live = o.attempt, o.tries, o.error, true
+				sd.keptAt, sd.pausing = o.keptAt, o.pausing
 				t.live++
 				if o.launch == launchSent || o.launch == launchDone {
 					sd.launch = o.launch

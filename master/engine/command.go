@@ -253,7 +253,7 @@ func (e *Engine) attemptsOf(ctx context.Context, name string) (map[string][]stri
 			if n.Spec.Kind != dag.KindStage || n.Launched == 0 && n.Attempt == 0 {
 				continue
 			}
-			x := e.cfg.executorOf(n.Spec)
+			x := e.cfg.executorOf(v.run.Task(), n.Spec)
 			for a := range n.Attempt + 1 {
 				ids[x] = append(ids[x], dag.AttemptID(n.Spec.ID, a))
 			}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/clic-orchestrator/clic/dag"
+	"github.com/clic-orchestrator/clic/dag/plan"
 	"github.com/clic-orchestrator/clic/executors"
 	"github.com/clic-orchestrator/clic/master/store"
 )
@@ -44,6 +45,9 @@ type Config struct {
 	// Route says which executor runs the stages of a platform. It has to answer the same for as long as such stages may
 	// exist. The default is "local" for all.
 	Route func(platform string) string
+	// Admit says of a submission with which options its task runs, and what else there is to be said of its plan where it runs. By
+	// default the options are the submission's, and nothing runs on Kubernetes.
+	Admit func(Admission) (options map[string]string, ds plan.Diagnostics)
 	// MasterHost and MasterPort are where stage programs are told to call back.
 	MasterHost string
 	MasterPort int
@@ -168,8 +172,32 @@ func (c Config) executorNames() []string {
 	return names
 }
 
-// executorOf names the executor of a stage.
-func (c *Config) executorOf(s *dag.NodeSpec) string { return c.Route(s.Platform) }
+// OptionExecutor is the option of a task that names the executor of all its stages, whatever their platform.
+const OptionExecutor = "executor"
+
+// executorOf names the executor of a task's stage.
+func (c *Config) executorOf(t *dag.Task, s *dag.NodeSpec) string {
+	if name := t.Options[OptionExecutor]; name != "" {
+		return name
+	}
+	return c.Route(s.Platform)
+}
+
+// Admission is a submission that is looked at before it becomes a task.
+type Admission struct {
+	Document *plan.Document
+	// Options are the submission's, Labels those of the plan under the submission's.
+	Options, Labels map[string]string
+	// Diagnostics is what was said of the plan so far.
+	Diagnostics plan.Diagnostics
+}
+
+func (c *Config) admit(a Admission) (map[string]string, plan.Diagnostics) {
+	if c.Admit != nil {
+		return c.Admit(a)
+	}
+	return a.Options, a.Document.Placed(a.Diagnostics, func(string) bool { return false })
+}
 
 // retain is how long a task is kept after its end.
 func (c *Config) retain(t *dag.Task) dag.Duration {

@@ -234,8 +234,9 @@ func (e *Engine) shardOf(task string) *shard {
 }
 
 func (e *Engine) groupOf(it *item) groupKey {
-	s := it.task.run.Node(it.node).Spec
-	return groupKey{executor: e.cfg.executorOf(s), platform: s.Platform}
+	run := it.task.run
+	s := run.Node(it.node).Spec
+	return groupKey{executor: e.cfg.executorOf(run.Task(), s), platform: s.Platform}
 }
 
 // Info describes the engine.

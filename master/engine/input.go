@@ -125,7 +125,7 @@ func (g *sighting) event(s *shard, t *task, now dag.Time) (dag.Event, error) {
 	ev := dag.Observed{
 		At: between(millis(g.seen.At), n.Launched, now), Node: i, Attempt: g.attempt, Phase: g.seen.Phase,
 		Reason: g.seen.Reason, Info: g.seen.Info, ExitCode: int32(g.seen.ExitCode), Failure: g.seen.Failure,
-		Outputs: g.seen.Outputs, Usage: g.seen.Usage, Random: s.e.cfg.Random(),
+		Outputs: g.seen.Outputs, Usage: g.seen.Usage, Kept: g.seen.Kept, Random: s.e.cfg.Random(),
 	}
 	if !g.seen.Started.IsZero() {
 		ev.Started = between(millis(g.seen.Started), n.Launched, now)
@@ -134,7 +134,7 @@ func (g *sighting) event(s *shard, t *task, now dag.Time) (dag.Event, error) {
 }
 
 // outdated reports whether a sighting is older than one that came before it and says the opposite: that the attempt runs, or
-// that it is lost. Sightings may come out of order, and twice; their times are the executor's own. All other ends are
+// that it is lost or paused. Sightings may come out of order, and twice; their times are the executor's own. All other ends are
 // believed whenever they come.
 func (s *shard) outdated(t *task, g *sighting) bool {
 	sd, at := t.side[g.node], millis(g.seen.At)
@@ -142,7 +142,11 @@ func (s *shard) outdated(t *task, g *sighting) bool {
 	case sd == nil || at == 0:
 	case g.seen.Phase == dag.AttemptRunning:
 		sd.runsAt = max(sd.runsAt, at)
-		return at < sd.lostAt
+		return at < sd.lostAt || at < sd.keptAt
+	case g.seen.Kept:
+		old := at < sd.runsAt || at <= sd.keptAt
+		sd.keptAt = max(sd.keptAt, at)
+		return old
 	case lost(&g.seen):
 		sd.lostAt = max(sd.lostAt, at)
 		return at < sd.runsAt

@@ -53,6 +53,7 @@ type cancel struct {
 	number   int32
 	id       string
 	grace    time.Duration
+	pause    bool // it goes on later, if the executor can do that
 }
 
 // act hands out launches and cancels after their decision was committed.
@@ -61,7 +62,7 @@ func (s *shard) act(b *batch, fx *effects) {
 		if o.task.gone {
 			continue
 		}
-		name := s.e.cfg.executorOf(o.task.run.Node(o.node).Spec)
+		name := s.e.cfg.executorOf(o.task.run.Task(), o.task.run.Node(o.node).Spec)
 		q := s.queues[name]
 		if q == nil {
 			q = &launchQueue{}
@@ -135,19 +136,37 @@ func (s *shard) sendCancel(o order, fx *effects) {
 		sd.launch, sd.cancel = launchDone, cancelSent
 	}
 	n := o.task.run.Node(o.node)
-	name := s.e.cfg.executorOf(n.Spec)
+	pause := pauses(o.task.run.EffectsOf(o.node))
+	if sd := o.task.side[o.node]; sd != nil && sd.attempt == o.attempt {
+		sd.pausing = pause
+	}
+	name := s.e.cfg.executorOf(o.task.run.Task(), n.Spec)
 	if s.e.cfg.Executors[name] == nil {
 		s.backlog = append(s.backlog, &sighting{quiet{o.task.name}, o.node, o.attempt, executors.Sighting{Phase: dag.AttemptStopped}})
 		return
 	}
 	c := cancel{
 		executor: name, order: quiet{o.task.name}, node: o.node, number: o.attempt,
-		id: dag.AttemptID(n.Spec.ID, o.attempt),
+		id: dag.AttemptID(n.Spec.ID, o.attempt), pause: pause,
 	}
 	if n.Spec.Policy != nil {
 		c.grace = time.Duration(n.Spec.Policy.Grace) * time.Millisecond
 	}
 	fx.cancels = append(fx.cancels, c)
+}
+
+// pauses reports whether what is to be stopped goes on later.
+func pauses(effects []dag.Effect) bool {
+	return slices.ContainsFunc(effects, func(f dag.Effect) bool { return f.Kind == dag.EffectCancel && f.Pause })
+}
+
+// stopAttempt has an executor stop an attempt, or pause it.
+func (e *Engine) stopAttempt(ctx context.Context, c *cancel) error {
+	x := e.cfg.Executors[c.executor]
+	if p, ok := x.(executors.Pauser); ok && c.pause {
+		return p.Pause(ctx, c.id, c.grace)
+	}
+	return x.Cancel(ctx, c.id, c.grace)
 }
 
 // launchReturned makes room for the next launch, whatever became of the task.
@@ -157,6 +176,9 @@ func (s *shard) launchReturned(l *launched) {
 		l.counted = true
 	}
 }
+
+// awayPeriod is the time after which a launch is tried again whose executor cannot be reached.
+const awayPeriod = 3 * time.Second
 
 // launchAnswered notes what the executor said to a launch. It gives the event of a launch that is hopeless.
 func (s *shard) launchAnswered(t *task, l *launched, now dag.Time) dag.Event {
@@ -168,22 +190,31 @@ func (s *shard) launchAnswered(t *task, l *launched, now dag.Time) dag.Event {
 		sd.cancel = cancelNone
 		s.review(s.current, t, l.node)
 	}
-	if l.err == nil || t.run.Node(l.node).Status != dag.Launching {
+	n := t.run.Node(l.node)
+	if n.Kept && n.Status.Launchable() { // it was paused before its launch was answered
+		sd.launch, sd.error = launchNone, ""
+		return nil
+	}
+	if l.err == nil || n.Status != dag.Launching {
 		sd.launch, sd.error = launchDone, ""
 		return s.lostMeanwhile(t, l, sd, now)
 	}
 	sd.lost = false
 	never := errors.Is(l.err, executors.ErrNever)
 	// What says nothing about the attempt does not use up its tries: the engine stops, or does not lead any more.
-	idle := errors.Is(l.err, executors.ErrClosed) || errors.Is(l.err, executors.ErrStale) || errors.Is(l.err, context.Canceled)
+	away := errors.Is(l.err, executors.ErrAway)
+	idle := away || errors.Is(l.err, executors.ErrClosed) || errors.Is(l.err, executors.ErrStale) || errors.Is(l.err, context.Canceled)
 	sd.error = l.err.Error()
 	if !idle {
 		sd.tries++
 	}
 	if !never && (idle || int(sd.tries) < s.e.cfg.LaunchTries) {
 		sd.launch = launchLater
-		at := now + dag.Time(s.e.backoff(int(sd.tries)).Milliseconds())
-		s.timers.push(timer{at: at, kind: timerLaunch, node: l.node, task: t})
+		wait := s.e.backoff(int(sd.tries))
+		if away { // many may wait, and it does not help that each tries often
+			wait = max(wait, min(awayPeriod, s.e.cfg.BackoffCap))
+		}
+		s.timers.push(timer{at: now + dag.Time(wait.Milliseconds()), kind: timerLaunch, node: l.node, task: t})
 		return nil
 	}
 	sd.launch = launchDone
@@ -241,15 +272,18 @@ func (s *shard) launchDecides(t *task, i int32) bool {
 }
 
 // wantCancel stops an attempt: at once, or when the launch that is under way has been answered, so that it is not
-// launched after it was stopped.
-func (s *shard) wantCancel(b *batch, t *task, i, attempt int32, sd *side) {
+// launched after it was stopped. What was only to be paused and now has to end is stopped anew.
+func (s *shard) wantCancel(b *batch, t *task, f dag.Effect, sd *side) {
+	if sd.pausing && !f.Pause && (sd.cancel == cancelSent || sd.cancel == cancelLater) {
+		sd.cancel = cancelNone
+	}
 	switch {
 	case sd.cancel != cancelNone:
 	case sd.launch == launchSent:
 		sd.cancel = cancelWanted
 	default:
 		sd.cancel = cancelQueued
-		b.cancels = append(b.cancels, order{t, i, attempt})
+		b.cancels = append(b.cancels, order{t, f.Node, f.Attempt})
 	}
 }
 
@@ -262,6 +296,11 @@ func (s *shard) cancelAnswered(t *task, c *canceled, now dag.Time) {
 		return
 	}
 	n := t.run.Node(c.node)
+	if !n.Live || n.Status == dag.Launching { // it was paused, and is perhaps about to go on
+		sd.cancel = cancelNone
+		s.review(s.current, t, c.node)
+		return
+	}
 	wait := cancelPeriod
 	if n.Spec.Policy != nil {
 		wait += time.Duration(n.Spec.Policy.Grace) * time.Millisecond

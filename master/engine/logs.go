@@ -21,13 +21,13 @@ func (e *Engine) Logs(ctx context.Context, stageID string, attempt int32, o exec
 	)
 	err := e.onStage(ctx, stageID, func(v viewer, i int32) error {
 		n := v.run.Node(i)
-		name, last, none = e.cfg.executorOf(n.Spec), n.Attempt, nil
+		name, last, none = e.cfg.executorOf(v.run.Task(), n.Spec), n.Attempt, nil
 		switch {
 		case n.Spec.Kind != dag.KindStage:
 			none = fmt.Errorf("%q is a group and has no log of its own: %w", stageID, executors.ErrNoLogs)
 		case n.Launched == 0 && n.Attempt == 0:
 			none = fmt.Errorf("stage %q was not launched yet (%s): %w", stageID, v.explain(i, false).Text, executors.ErrNoLogs)
-		case n.Status.Launchable() && n.Attempt > 0:
+		case n.Status.Launchable() && n.Attempt > 0 && !n.Kept:
 			last-- // the next attempt has its number already
 		}
 		return nil

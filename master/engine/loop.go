@@ -225,7 +225,7 @@ func (e *Engine) perform(s *shard, fx effects) {
 		e.workers[c.executor].cancel(func(ctx context.Context) {
 			err := e.trusted()
 			if err == nil {
-				err = e.cfg.Executors[c.executor].Cancel(ctx, c.id, c.grace)
+				err = e.stopAttempt(ctx, &c)
 			}
 			e.count.cancels.Add(1)
 			s.post(&canceled{quiet: c.order, node: c.node, attempt: c.number, err: err})

@@ -141,7 +141,7 @@ func (m *Manual) Finish(b *Batch, now dag.Time, errs []error) Effects {
 		out.Launches = append(out.Launches, Launch{Executor: l.executor, Attempt: l.attempt, s: b.s, order: l.order, node: l.node})
 	}
 	for _, c := range fx.cancels {
-		out.Cancels = append(out.Cancels, Cancel{Executor: c.executor, ID: c.id, Grace: c.grace, s: b.s, order: c.order, node: c.node, number: c.number})
+		out.Cancels = append(out.Cancels, Cancel{Executor: c.executor, ID: c.id, Grace: c.grace, Pause: c.pause, s: b.s, order: c.order, node: c.node, number: c.number})
 	}
 	return out
 }
@@ -180,11 +180,12 @@ type Launch struct {
 	node     int32
 }
 
-// Cancel is an attempt to be stopped by an executor.
+// Cancel is an attempt to be stopped by an executor, or paused by one that can (executors.Pauser).
 type Cancel struct {
 	Executor string
 	ID       string
 	Grace    time.Duration
+	Pause    bool
 	s        *shard
 	order    quiet
 	node     int32

@@ -131,7 +131,7 @@ func (e *Engine) loadOne(ctx context.Context, name string) (map[string][]executo
 	live := map[string][]executors.Attempt{}
 	for i := int32(0); t != nil && i < int32(t.run.Len()); i++ {
 		n := t.run.Node(i)
-		if n.Spec.Kind != dag.KindStage || !n.Live {
+		if n.Spec.Kind != dag.KindStage || !n.Live && !n.Kept {
 			continue
 		}
 		a, derr := describe(e, t, i)
@@ -140,7 +140,7 @@ func (e *Engine) loadOne(ctx context.Context, name string) (map[string][]executo
 			e.log.Error("cannot describe a running attempt", "stage", n.Spec.ID, "error", derr)
 			a.ID, a.Task, a.Stage, a.Number = dag.AttemptID(n.Spec.ID, n.Attempt), name, n.Spec.ID, n.Attempt
 		}
-		x := e.cfg.executorOf(n.Spec)
+		x := e.cfg.executorOf(t.run.Task(), n.Spec)
 		live[x] = append(live[x], a)
 	}
 	s.post(&loaded{quiet: quiet{name}, run: t, err: err})

@@ -71,6 +71,9 @@ func (r *rig) tryStart() error {
 		cfg.Store = r.wrap(s)
 	}
 	cfg.Executors = map[string]executors.Executor{"local": r.world.executor()}
+	if r.world.pauses {
+		cfg.Executors["local"] = pauser{r.world.executor()}
+	}
 	if r.engine, err = New(cfg); err != nil {
 		return err
 	}

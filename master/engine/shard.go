@@ -387,12 +387,12 @@ func (s *shard) look(b *batch, t *task, i int32) {
 	for _, f := range effects {
 		switch f.Kind {
 		case dag.EffectLaunch:
-			if sd.launch == launchNone {
+			if sd.launch == launchNone && sd.cancel != cancelSent { // a pause that goes on is answered first
 				sd.launch = launchQueued
 				b.launches = append(b.launches, order{t, i, f.Attempt})
 			}
 		case dag.EffectCancel:
-			s.wantCancel(b, t, i, f.Attempt, sd)
+			s.wantCancel(b, t, f, sd)
 		}
 	}
 	s.arm(t, i, effects)
@@ -405,10 +405,17 @@ func (s *shard) lookAttempt(t *task, n *dag.Node, sd *side) {
 		s.e.attempts.remove(dag.AttemptID(n.Spec.ID, sd.attempt))
 		sd.live = false
 		t.live--
+		if n.Kept { // what is launched next is the same attempt
+			sd.tries, sd.error, sd.checked, sd.lost, sd.pausing = 0, "", false, false, false
+			sd.launch = launchNone
+			if sd.cancel != cancelSent {
+				sd.cancel = cancelNone
+			}
+		}
 	}
 	if sd.attempt != n.Attempt {
 		sd.attempt, sd.tries, sd.error, sd.checked, sd.lost = n.Attempt, 0, "", false, false
-		sd.runsAt, sd.lostAt = 0, 0
+		sd.runsAt, sd.lostAt, sd.keptAt, sd.pausing = 0, 0, 0, false
 		sd.launch, sd.cancel = launchNone, cancelNone
 	}
 	if n.Live && !sd.live {

@@ -39,6 +39,7 @@ type stormy struct {
 func storm(t *testing.T, seed uint64) {
 	t.Helper()
 	w := newWorld(held)
+	w.pauses = seed%2 == 1
 	slots := Slots{Global: 3, Task: 2}
 	inBubble(t, w, func(c *Config) { c.Slots, c.CommitPatience = slots, 2*time.Second }, func(r *rig) {
 		s := &stormy{rig: r, rand: rand.New(rand.NewPCG(seed, 7)), luck: rand.New(rand.NewPCG(seed, 8))}
@@ -211,6 +212,9 @@ func (s *stormy) clear() {
 		if began[id]++; began[id] > 1 {
 			s.t.Errorf("attempt %s was started %d times", id, began[id])
 		}
+	}
+	if kept := s.world.kept(); len(kept) > 0 {
+		s.t.Errorf("attempts are still paused: %v", kept)
 	}
 	if i := s.engine.Info(ctx); i.ActiveTasks != 0 {
 		s.t.Errorf("%d tasks are still in memory", i.ActiveTasks)

@@ -117,6 +117,8 @@ type draft struct {
 	program dag.Program
 	notes   plan.Diagnostics
 	stages  int
+	// options are those of the task.
+	options map[string]string
 }
 
 func (d *draft) answer(created bool) *Submitted {
@@ -162,8 +164,9 @@ func (e *Engine) draft(ctx context.Context, s *Submission) (*draft, error) {
 		return nil, err
 	}
 	p, program, more := doc.Build(name, task, o)
-	ds = append(ds, more...)
-	ds = append(ds, e.checkExecutors(s.File, p)...)
+	a := Admission{Document: doc, Options: s.Options, Labels: doc.Labels(o), Diagnostics: append(ds, more...)}
+	d.options, ds = e.cfg.admit(a)
+	ds = append(ds, e.checkExecutors(s.File, d.options, p)...)
 	if ds.HasErrors() || p == nil {
 		return nil, invalid(ds, "the plan cannot be built")
 	}
@@ -185,10 +188,11 @@ func invalid(ds plan.Diagnostics, otherwise string) error {
 }
 
 // checkExecutors refuses stages that nothing runs.
-func (e *Engine) checkExecutors(file string, p *dag.Plan) (ds plan.Diagnostics) {
+func (e *Engine) checkExecutors(file string, options map[string]string, p *dag.Plan) (ds plan.Diagnostics) {
 	if p == nil {
 		return nil
 	}
+	task := &dag.Task{Options: options}
 	told := map[string]bool{}
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
@@ -196,7 +200,7 @@ func (e *Engine) checkExecutors(file string, p *dag.Plan) (ds plan.Diagnostics) 
 			continue
 		}
 		told[n.Platform] = true
-		if name := e.cfg.executorOf(n); e.cfg.Executors[name] == nil {
+		if name := e.cfg.executorOf(task, n); e.cfg.Executors[name] == nil {
 			ds = append(ds, plan.Diagnostic{
 				Severity: plan.SeverityError, File: file, Rule: "no-executor",
 				Message: fmt.Sprintf("template %q is of platform %q, which executor %q should run, but there is none", n.Template, n.Platform, name),
@@ -214,7 +218,7 @@ func (e *Engine) create(ctx context.Context, s *Submission, d *draft) error {
 		return fmt.Errorf("cannot make task %q: %w", d.plan.Task, err)
 	}
 	t := run.Task()
-	t.Owner, t.Request, t.Options, t.Retain = s.Owner, s.RequestID, s.Options, s.Retain
+	t.Owner, t.Request, t.Options, t.Retain = s.Owner, s.RequestID, d.options, s.Retain
 	src, err := d.source.encode()
 	if err != nil {
 		return fmt.Errorf("cannot store the plan of task %q: %w", t.Name, err)

@@ -52,10 +52,13 @@ type side struct {
 	lost    bool // it was said to be lost while it was being launched
 	// runsAt and lostAt are when it was last seen to run, and said to be lost, by the executor's clock.
 	runsAt, lostAt dag.Time
-	error          string
-	slot           *item // its place in the dispatcher, queued or, once held, granted
-	held           bool
-	timer          dag.Time // the timer that is set, 0 if none
+	// keptAt is when it was last seen to be paused, by the same clock. pausing says that its cancel is a pause.
+	keptAt  dag.Time
+	pausing bool
+	error   string
+	slot    *item // its place in the dispatcher, queued or, once held, granted
+	held    bool
+	timer   dag.Time // the timer that is set, 0 if none
 }
 
 type launchState uint8
@@ -107,7 +110,7 @@ func (t *task) known() []int32 { return slices.Sorted(maps.Keys(t.side)) }
 
 // tidy forgets a side that says nothing.
 func (t *task) tidy(i int32, s *side) {
-	if s.slot == nil && !s.live && s.timer == 0 && s.launch != launchSent && s.cancel != cancelSent {
+	if s.slot == nil && !s.live && s.timer == 0 && s.launch != launchSent && s.cancel != cancelSent && !t.run.Node(i).Kept {
 		delete(t.side, i)
 	}
 }

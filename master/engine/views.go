@@ -115,7 +115,7 @@ func (v viewer) explain(i int32, exact bool) dag.Explanation {
 		return x
 	}
 	n, sd := v.run.Node(i), v.task.side[i]
-	name := v.e.cfg.executorOf(n.Spec)
+	name := v.e.cfg.executorOf(v.run.Task(), n.Spec)
 	switch {
 	case sd == nil:
 	case n.Status == dag.Waiting && n.Ready && sd.slot != nil:
@@ -138,6 +138,9 @@ func (v viewer) explain(i int32, exact bool) dag.Explanation {
 		case launchLater:
 			x.Reason = dag.ReasonExecutor
 			x.Text = fmt.Sprintf("executor %q could not launch it (%d of %d tries): %s", name, sd.tries, v.e.cfg.LaunchTries, sd.error)
+			if sd.tries == 0 { // which says nothing about the launch
+				x.Text = fmt.Sprintf("executor %q cannot launch it now: %s", name, sd.error)
+			}
 		case launchDone:
 			x.Reason, x.Text = dag.ReasonExecutor, fmt.Sprintf("launched; executor %q has not reported that it runs", name)
 		}

@@ -20,6 +20,8 @@ type world struct {
 	procs    map[string]*proc
 	script   func(a executors.Attempt) behaviour
 	launches []string // ids in the order in which attempts really began
+	resumed  []string // ids of paused attempts in the order in which they went on
+	pauses   bool     // executors can pause attempts
 	forgot   map[string]bool
 	cancels  map[string]int
 	most     int // attempts that were under way at once
@@ -38,6 +40,9 @@ type behaviour struct {
 	Exit    int
 	Failure *dag.Failure
 	Outputs *dag.Outputs
+	// lazy attempts run on when they are to be paused; the answer to a pause waits for answer, if that is not nil.
+	lazy   bool
+	answer chan struct{}
 	// Stubborn attempts do not end when they are cancelled, until finish is called.
 	Stubborn bool
 }
@@ -49,6 +54,7 @@ type proc struct {
 	exists  bool
 	ended   bool
 	stopped bool
+	paused  bool
 }
 
 func newWorld(script func(a executors.Attempt) behaviour) *world {
@@ -74,6 +80,37 @@ func (w *world) executor() *session {
 }
 
 var _ executors.Executor = (*session)(nil)
+
+// pauser is a session that can pause attempts.
+type pauser struct{ *session }
+
+var _ executors.Pauser = pauser{}
+
+func (s pauser) Pause(_ context.Context, id string, _ time.Duration) error {
+	w := s.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer w.news()
+	p := w.procs[id]
+	if p == nil || !p.exists {
+		s.report(executors.Sighting{AttemptID: id, Phase: dag.AttemptStopped, At: time.Now()})
+		return nil
+	}
+	if p.lazy {
+		return nil
+	}
+	if !p.ended && !p.paused {
+		p.paused = true
+		w.now--
+	}
+	w.see(p)
+	if answer := p.answer; answer != nil {
+		w.mu.Unlock()
+		<-answer
+		w.mu.Lock()
+	}
+	return nil
+}
 
 func (s *session) Start(ctx context.Context, sink executors.Sink) error {
 	ctx, s.stop = context.WithCancel(ctx)
@@ -150,6 +187,12 @@ func (s *session) Launch(ctx context.Context, a executors.Attempt) error {
 		}
 		return nil
 	}
+	if p.paused && !p.ended {
+		p.paused = false
+		w.resumed = append(w.resumed, a.ID)
+		w.now++
+		w.most = max(w.most, w.now)
+	}
 	w.see(p)
 	return nil
 }
@@ -157,6 +200,9 @@ func (s *session) Launch(ctx context.Context, a executors.Attempt) error {
 // see reports the state of an attempt. The world's lock is held, here and below.
 func (w *world) see(p *proc) {
 	g := executors.Sighting{AttemptID: p.attempt.ID, Phase: dag.AttemptRunning, At: time.Now(), Info: "scripted"}
+	if p.paused && !p.ended {
+		g.Phase, g.Kept = dag.AttemptStopped, true
+	}
 	if p.ended {
 		g.ExitCode, g.Failure, g.Outputs = p.Exit, p.Failure, p.Outputs
 		switch {
@@ -176,7 +222,9 @@ func (w *world) see(p *proc) {
 func (w *world) end(p *proc) {
 	if !p.ended {
 		p.ended = true
-		w.now--
+		if !p.paused {
+			w.now--
+		}
 		w.see(p)
 	}
 }
@@ -286,12 +334,24 @@ func (w *world) began() []string {
 	return slices.Clone(w.launches)
 }
 
+// kept lists the attempts that are paused now.
+func (w *world) kept() (ids []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range w.launches {
+		if p := w.procs[id]; p.paused && !p.ended {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // running lists the stages that run now.
 func (w *world) running() (ids []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, id := range w.launches {
-		if !w.procs[id].ended {
+		if p := w.procs[id]; !p.ended && !p.paused {
 			ids = append(ids, id)
 		}
 	}

@@ -21,6 +21,8 @@ type host struct {
 	attempts  map[string]*attempt
 	order     []*attempt
 	session   *session
+	// pauses says that the executor can pause attempts.
+	pauses bool
 }
 
 // session is the term of a master that sightings are for: the newest that asked for them.
@@ -41,18 +43,23 @@ type attempt struct {
 	started  time.Time
 	// version counts what was seen of it; told is the newest that arrived.
 	version, told int
+	// paused attempts do not run until they are launched again; since is when that last changed. run counts the times that the
+	// program was started.
+	paused bool
+	since  time.Duration
+	runs   int
 }
 
 func newHost(w *world, name string) *host {
-	h := &host{process: w.process(name), eyes: w.process(name + "/eyes"), attempts: map[string]*attempt{}}
+	h := &host{process: w.process(name), eyes: w.process(name + "/eyes"), attempts: map[string]*attempt{}, pauses: name == "far"}
 	for _, m := range w.masters {
 		w.linkOf(&h.process, &m.process).ordered = true
 	}
 	return h
 }
 
-// launch is the executor's Launch.
-func (h *host) launch(a executors.Attempt) error {
+// launch is the executor's Launch, of which nothing takes effect that was sent before the attempt was paused.
+func (h *host) launch(a executors.Attempt, sent time.Duration) error {
 	w := h.w
 	if a.Epoch < h.epoch && w.opt.Mutant != MutantExecutorIgnoresEpoch {
 		w.stats.count("stale launch refused")
@@ -61,6 +68,10 @@ func (h *host) launch(a executors.Attempt) error {
 	h.epoch = max(h.epoch, a.Epoch)
 	w.check.launches(h, &a)
 	if old := h.attempts[a.ID]; old != nil {
+		if old.paused && !old.ended && old.since <= sent {
+			old.goOn()
+			return nil
+		}
 		old.version++
 		h.tell(old)
 		return nil
@@ -94,6 +105,38 @@ func (h *host) cancel(id string) {
 		x.version++
 		h.tell(x)
 	}
+}
+
+// pause is the executor's Pause, of which nothing takes effect that was sent before the attempt went on.
+func (h *host) pause(id string, sent time.Duration) {
+	x := h.attempts[id]
+	switch {
+	case x == nil:
+		h.cancel(id)
+	case x.ended || x.paused:
+		x.version++
+		h.tell(x)
+	case !x.stopping && x.since <= sent:
+		run := x.runs
+		h.after(h.w.upTo(300*time.Millisecond), func() {
+			if x.ended || x.paused || x.stopping || x.runs != run {
+				return
+			}
+			x.paused, x.since = true, h.w.now
+			h.w.stats.count("attempt paused")
+			h.w.say(h.name, "paused", x.ID)
+			x.see(dag.AttemptStopped)
+		})
+	}
+}
+
+// goOn starts the program of a paused attempt again.
+func (x *attempt) goOn() {
+	h := x.h
+	x.paused, x.since = false, h.w.now
+	h.w.say(h.name, "goes on", x.ID)
+	h.w.check.begins(x)
+	h.after(h.w.upTo(30*time.Millisecond), func() { x.run() })
 }
 
 func (h *host) stop(x *attempt) {
@@ -141,7 +184,7 @@ func (h *host) crash(down time.Duration) {
 	h.w.after(down, func() {
 		h.alive = true
 		for _, x := range h.order {
-			if !x.ended {
+			if !x.ended && !x.paused {
 				x.end(dag.AttemptFailed, 0, dag.NewFailure(dag.FailLost, 0, "the machine went down"))
 			} else if x.told < x.version {
 				h.tell(x)
@@ -167,12 +210,15 @@ func (x *attempt) end(phase dag.AttemptPhase, exit int, f *dag.Failure) {
 	x.see(phase)
 }
 
-// run is the life of the attempt's program.
+// run is the life of the attempt's program, until it is paused.
 func (x *attempt) run() {
-	if x.ended {
+	if x.ended || x.paused {
 		return
 	}
 	w := x.h.w
+	x.runs++
+	run := x.runs
+	runs := func() bool { return x.runs == run && !x.paused && !x.ended }
 	x.see(dag.AttemptRunning)
 	length := w.between(w.opt.shortest, w.opt.longest)
 	if w.calm {
@@ -181,7 +227,7 @@ func (x *attempt) run() {
 	if w.chance(20) && !w.calm {
 		x.h.after(w.upTo(length), func() {
 			switch {
-			case x.stopping:
+			case x.stopping || !runs():
 			case w.chance(3):
 				x.end(dag.AttemptFailed, 0, dag.NewFailure(dag.FailEvicted, 0, "no room any more"))
 			default:
@@ -190,15 +236,19 @@ func (x *attempt) run() {
 		})
 	}
 	if x.Spec == nil || x.Spec.Form != dag.FormCLIC {
-		x.h.after(length, func() { x.end(dag.AttemptSucceeded, 0, nil) })
+		x.h.after(length, func() {
+			if runs() {
+				x.end(dag.AttemptSucceeded, 0, nil)
+			}
+		})
 		return
 	}
-	x.reports(length)
+	x.reports(length, runs)
 }
 
 // reports is the life of a program of the CLIC form: it says that it has started, perhaps that its data can be read, and that
 // it is done. Old programs try once, and go on.
-func (x *attempt) reports(length time.Duration) {
+func (x *attempt) reports(length time.Duration, runs func() bool) {
 	w := x.h.w
 	patient := !w.chance(8)
 	number := x.Number
@@ -210,18 +260,22 @@ func (x *attempt) reports(length time.Duration) {
 		tries = 40
 	}
 	call := func(what dag.What, then func()) {
-		if x.ended {
+		if !runs() {
 			return
 		}
 		r := engine.StageReport{StageID: x.Stage, Attempt: number, Token: x.Token, What: what}
-		w.report(x, r, tries, then)
+		w.report(x, r, tries, runs, then)
 	}
 	call(dag.ReportStarted, func() {
 		x.h.after(length/2, func() {
 			end := func() {
 				x.h.after(length/2, func() {
 					call(dag.ReportCompleted, func() {
-						x.h.after(w.upTo(50*time.Millisecond), func() { x.end(dag.AttemptSucceeded, 0, nil) })
+						x.h.after(w.upTo(50*time.Millisecond), func() {
+							if runs() {
+								x.end(dag.AttemptSucceeded, 0, nil)
+							}
+						})
 					})
 				})
 			}
@@ -242,6 +296,7 @@ func (h *host) tell(x *attempt) {
 	}
 	g := executors.Sighting{
 		AttemptID: x.ID, Phase: x.phase, At: h.clock(), ExitCode: x.exit, Failure: x.failure, Info: "simulated",
+		Kept: x.paused && !x.ended,
 	}
 	if x.phase != dag.AttemptPending {
 		g.Started = x.started

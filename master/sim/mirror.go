@@ -165,6 +165,9 @@ func (m *mirror) line(e *dag.Entry) error {
 	if e.From != n.status.String() {
 		return fmt.Errorf("%s was %s before", n.spec.ID, n.status)
 	}
+	if strings.HasPrefix(e.Message, "paused") { // the same attempt is launched again
+		delete(m.launched, dag.AttemptID(n.spec.ID, e.Attempt))
+	}
 	return m.move(n, to, e)
 }
 

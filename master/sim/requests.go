@@ -211,8 +211,8 @@ func again(err error) bool {
 }
 
 // report carries a program's callback to a master, again and again until it is answered or there are no tries left.
-func (w *world) report(x *attempt, r engine.StageReport, tries int, then func()) {
-	if x.ended {
+func (w *world) report(x *attempt, r engine.StageReport, tries int, runs func() bool, then func()) {
+	if !runs() {
 		return
 	}
 	m := w.masters[w.r.IntN(len(w.masters))]
@@ -220,7 +220,7 @@ func (w *world) report(x *attempt, r engine.StageReport, tries int, then func())
 		m.handle(callback(w, r), false, answer)
 	}, func(_ result, err error) {
 		if again(err) && tries > 1 {
-			x.h.after(w.between(100*time.Millisecond, 600*time.Millisecond), func() { w.report(x, r, tries-1, then) })
+			x.h.after(w.between(100*time.Millisecond, 600*time.Millisecond), func() { w.report(x, r, tries-1, runs, then) })
 			return
 		}
 		then()

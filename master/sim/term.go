@@ -366,9 +366,9 @@ func (t *term) launch(l engine.Launch) {
 // call hands a launch to its executor. Where no answer comes it is repeated, since an error would say that nothing was
 // started.
 func (t *term) call(l engine.Launch) {
-	h := t.m.w.host(l.Executor)
+	h, sent := t.m.w.host(l.Executor), t.m.w.now
 	ask(&t.m.process, &h.process, 2*time.Second, func(answer func(bool, error)) {
-		answer(true, h.launch(l.Attempt))
+		answer(true, h.launch(l.Attempt, sent))
 	}, func(_ bool, err error) {
 		switch {
 		case t.over():
@@ -392,9 +392,13 @@ func (t *term) cancel(c engine.Cancel) {
 		t.pump()
 		return
 	}
-	h := t.m.w.host(c.Executor)
+	h, sent := t.m.w.host(c.Executor), t.m.w.now
 	ask(&t.m.process, &h.process, 2*time.Second, func(answer func(bool, error)) {
-		h.cancel(c.ID)
+		if c.Pause && h.pauses {
+			h.pause(c.ID, sent)
+		} else {
+			h.cancel(c.ID)
+		}
 		answer(true, nil)
 	}, func(_ bool, err error) {
 		if !t.over() {
@@ -429,7 +433,7 @@ func (t *term) premature(b *engine.Batch) {
 			}
 			a := executors.Attempt{ID: dag.AttemptID(e.Stage, e.Attempt), Task: c.Task, Stage: e.Stage, Number: e.Attempt, Epoch: t.epoch}
 			h := t.m.w.hosts[0]
-			t.m.w.send(&t.m.process, &h.process, func() { _ = h.launch(a) }, nil)
+			t.m.w.send(&t.m.process, &h.process, func() { _ = h.launch(a, t.m.w.now) }, nil)
 		}
 	}
 }

@@ -96,6 +96,14 @@ var layers = []layer{
 		project:  []tree{"dag/...", "executors", "executors/local/...", "master", "master/results/...", "idl/gen/..."}, modules: anyModule,
 	},
 
+	// The helper inside the containers of stages is copied into every pod, so it is kept small: of the shell it has the client
+	// alone, and nothing that reads plans or speaks to clusters.
+	{
+		packages: "shell/stage", project: []tree{"executors", "idl/gen/...", "shell/client", "shell/exit"},
+		modules: []string{thrift, "golang.org/x/sys/"},
+	},
+	{packages: "shell/clic-stage", project: []tree{"shell/stage"}, modules: []string{}},
+
 	{packages: "idl/...", modules: []string{thrift}},
 
 	// What people run on the project from outside sees all of it.
