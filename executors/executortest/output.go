@@ -1,9 +1,11 @@
 package executortest
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -11,12 +13,40 @@ import (
 	"github.com/clic-orchestrator/clic/executors"
 )
 
+// needsOutputs is a test for executors that take outputs back. The others have to refuse such a stage before it runs.
+func needsOutputs(test func(b *bench)) func(b *bench) {
+	return func(b *bench) {
+		if !b.s.Traits.NoOutputs {
+			test(b)
+			return
+		}
+		for id, want := range map[string]func(*dag.StageSpec){
+			"result": func(s *dag.StageSpec) { s.CaptureResult = true },
+			"file":   func(s *dag.StageSpec) { s.OutputFiles = []dag.OutputFile{{Name: "p", Path: b.path("o")}} },
+		} {
+			a := b.attempt(id, "true")
+			want(a.Spec)
+			if err := b.e.Launch(b.Context(), a); !errors.Is(err, executors.ErrNever) {
+				b.Errorf("%s: Launch gave %v, want ErrNever", id, err)
+			}
+		}
+	}
+}
+
 func (b *bench) capture(id, script string) executors.Sighting {
 	b.Helper()
 	a := b.attempt(id, script)
 	a.Spec.CaptureResult = true
 	b.launch(a)
 	return b.end(id)
+}
+
+// room is n, or as many bytes as come back.
+func (b *bench) room(n int) int {
+	if most := b.s.Traits.OutputRoom; most > 0 {
+		return min(n, most)
+	}
+	return n
 }
 
 // The result is the standard output without exactly one line end.
@@ -27,7 +57,7 @@ func testResult(b *bench) {
 		"line":  {`echo`, ""},
 		"plain": {`printf x; echo not this >&2`, "x"},
 		"bytes": {`printf 'a\377b\n'`, "a\uFFFDb"},
-		"large": {`head -c 1000000 /dev/zero | tr '\0' y`, strings.Repeat("y", 1000000)},
+		"large": {fmt.Sprintf(`head -c %d /dev/zero | tr '\0' y`, b.room(1000000)), strings.Repeat("y", b.room(1000000))},
 	} {
 		s := b.capture(id, c.script)
 		b.wantPhase(s, dag.AttemptSucceeded, 0)
@@ -132,9 +162,13 @@ func changed(b *bench, name string) time.Time {
 // Attempts at the same time that write the same file, as the instances of a loop do, each get what they wrote themselves.
 func testOutputSameFile(b *bench) {
 	const n = 8
+	file := b.path("out")
+	if b.s.Traits.Private != "" {
+		file = filepath.Join(b.s.Traits.Private, "out")
+	}
 	for i := range n {
-		a := b.attempt(fmt.Sprintf("same-%d", i), fmt.Sprintf(`echo %d > "$S/out"; sleep 0.01; exit $(($(cat "$S/out") - %d))`, i, i))
-		a.Spec.OutputFiles = []dag.OutputFile{{Name: "p", Path: b.path("out")}}
+		a := b.attempt(fmt.Sprintf("same-%d", i), fmt.Sprintf(`echo %d > %s; sleep 0.01; exit $(($(cat %s) - %d))`, i, file, file, i))
+		a.Spec.OutputFiles = []dag.OutputFile{{Name: "p", Path: file}}
 		b.launch(a)
 	}
 	for i := range n {

@@ -34,12 +34,47 @@ type Subject struct {
 	// HostEnv are variables by which the TestMain of the running test binary, started anew, knows that it has to call Serve
 	// with an executor over the same world, on its standard input and output.
 	HostEnv []string
-	// LogLimit is how many bytes are kept of one stream.
+	// LogLimit is how many bytes are kept of one stream. 0: the executor keeps what it can.
 	LogLimit int64
+	// Traits are what is otherwise than with processes of this machine.
+	Traits Traits
 }
 
-// patience is how long anything may take. A test that passes never waits that long.
-const patience = 60 * time.Second
+// Traits are what an executor does otherwise than one that starts processes on this machine, because its world does. The suite tests
+// each as it is declared. The zero value is such a process.
+type Traits struct {
+	// Patience is how long anything may take. A test that passes never waits that long. Default one minute.
+	Patience time.Duration
+	// Images: a program runs in an image, so it begins in that image's directory, which need not be empty, and a stage that names no
+	// image cannot be launched.
+	Images bool
+	// Private is a directory that each attempt has for itself, under the same path. "" is none.
+	Private string
+	// NotFound is the exit status of a command that does not exist. Default 64.
+	NotFound int
+	// LateSettings: secrets and configuration entries are looked up after the launch, and text only. Where one is missing the attempt
+	// fails with dag.FailLaunch, and the message names what is missing.
+	LateSettings bool
+	// NoOutputs: results and output parameters cannot be taken back, so a stage that asks for them cannot be launched.
+	NoOutputs bool
+	// OutputRoom is how many bytes of results and parameters come back by way of the executor alone. Default: any number.
+	OutputRoom int
+	// NoUsage: what an attempt has used is not known.
+	NoUsage bool
+	// OneStream: standard output and error are one log, whichever is asked for.
+	OneStream bool
+	// FirstGrace: the grace of a cancel holds, whatever is asked for while it runs.
+	FirstGrace bool
+	// KillsFrozen: a program that a signal has stopped is not continued, so it ends by force when its grace is over.
+	KillsFrozen bool
+}
+
+func (s *Subject) patience() time.Duration {
+	if s.Traits.Patience > 0 {
+		return s.Traits.Patience
+	}
+	return time.Minute
+}
 
 // Run runs the suite. open is called once for each test.
 func Run(t *testing.T, open func(t *testing.T) *Subject) {
@@ -74,14 +109,14 @@ func Run(t *testing.T, open func(t *testing.T) *Subject) {
 		{"RecoverLost", testRecoverLost},
 		{"Orphans", testOrphans},
 		{"HostKilled", testHostKilled},
-		{"Result", testResult},
-		{"ResultTooLarge", testResultTooLarge},
-		{"OutputFiles", testOutputFiles},
-		{"OutputMissing", testOutputMissing},
-		{"OutputOfFailed", testOutputOfFailed},
-		{"OutputStale", testOutputStale},
-		{"OutputSameFile", testOutputSameFile},
-		{"OutputTooLarge", testOutputTooLarge},
+		{"Result", needsOutputs(testResult)},
+		{"ResultTooLarge", needsOutputs(testResultTooLarge)},
+		{"OutputFiles", needsOutputs(testOutputFiles)},
+		{"OutputMissing", needsOutputs(testOutputMissing)},
+		{"OutputOfFailed", needsOutputs(testOutputOfFailed)},
+		{"OutputStale", needsOutputs(testOutputStale)},
+		{"OutputSameFile", needsOutputs(testOutputSameFile)},
+		{"OutputTooLarge", needsOutputs(testOutputTooLarge)},
 		{"Logs", testLogs},
 		{"LogsFollow", testLogsFollow},
 		{"LogsFollowCancelled", testLogsFollowCancelled},
@@ -177,7 +212,7 @@ func running(s executors.Sighting) bool { return s.Phase == dag.AttemptRunning }
 
 func (b *bench) sees(id, what string, is func(executors.Sighting) bool) executors.Sighting {
 	b.Helper()
-	s, ok := b.saw.wait(id, is, patience)
+	s, ok := b.saw.wait(id, is, b.s.patience())
 	if !ok {
 		b.Fatalf("attempt %s: %s was not reported; reported were %+v", id, what, b.saw.of(id))
 	}
@@ -232,7 +267,7 @@ func (b *bench) until(what string, is func() bool) {
 	b.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	timeout := time.After(patience)
+	timeout := time.After(b.s.patience())
 	for !is() {
 		select {
 		case <-tick.C:

@@ -1,0 +1,154 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"syscall"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// connect makes the client. It does not talk to the cluster yet.
+func (c *Config) connect() (kubernetes.Interface, error) {
+	r, err := c.cluster()
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell how to reach the cluster: %w", err)
+	}
+	r.UserAgent = "clic"
+	// Smaller, and a third of the work of JSON to read.
+	r.ContentType = "application/vnd.kubernetes.protobuf"
+	r.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	r.QPS, r.Burst = c.QPS, c.Burst
+	if c.QPS == 0 {
+		r.QPS = -1
+	}
+	r.WarningHandlerWithContext = warnings{c.Logger}
+	return kubernetes.NewForConfig(r)
+}
+
+func (c *Config) cluster() (*rest.Config, error) {
+	if c.Kubeconfig == "" && c.Context == "" {
+		r, err := rest.InClusterConfig()
+		if !errors.Is(err, rest.ErrNotInCluster) {
+			return r, err
+		}
+	}
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = c.Kubeconfig
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.Context}).ClientConfig()
+}
+
+// warnings logs what the API server says beside an answer.
+type warnings struct{ log *slog.Logger }
+
+func (w warnings) HandleWarningHeaderWithContext(_ context.Context, code int, _, text string) {
+	if code == 299 && text != "" {
+		w.log.Debug("the API server warns", "warning", text)
+	}
+}
+
+// callTimeout bounds a request, so that a server that hangs is asked again.
+const callTimeout = 30 * time.Second
+
+// fate is what the answer to a request says of what became of it.
+type fate uint8
+
+const (
+	// fateDone: the request was carried out.
+	fateDone fate = iota
+	// fateUnavailable: it was not carried out, because nobody could. It will be possible again.
+	fateUnavailable
+	// fateUnknown: nobody knows.
+	fateUnknown
+	// fateRefused: it was not carried out, and somebody else can change that: a quota, an admission rule, rights.
+	fateRefused
+	// fateWrong: it was not carried out, and never will be as it is.
+	fateWrong
+	// fateOther: it was not carried out.
+	fateOther
+)
+
+func fateOf(err error) fate {
+	switch {
+	case err == nil:
+		return fateDone
+	case utilnet.IsConnectionRefused(err), notSent(err), apierrors.IsTooManyRequests(err):
+		return fateUnavailable
+	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+		return fateRefused
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err),
+		apierrors.IsMethodNotSupported(err), apierrors.IsUnsupportedMediaType(err), apierrors.IsNotAcceptable(err):
+		return fateWrong
+	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err), apierrors.IsInternalError(err),
+		apierrors.IsServiceUnavailable(err), apierrors.IsUnexpectedServerError(err):
+		return fateUnknown
+	}
+	if s := apierrors.APIStatus(nil); errors.As(err, &s) {
+		if s.Status().Code >= 500 {
+			return fateUnknown
+		}
+		return fateOther
+	}
+	return fateUnknown
+}
+
+// notSent reports whether a request never left, because the server was not found.
+func notSent(err error) bool {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return true
+	}
+	var dns *net.DNSError
+	return errors.As(err, &dns) || errors.Is(err, syscall.EHOSTUNREACH)
+}
+
+// pause is how long to wait before a request is repeated for the n-th time: what the server asks for, or else a little more each time.
+func pauseAfter(err error, n int) time.Duration {
+	if err != nil {
+		if s, ok := apierrors.SuggestsClientDelay(err); ok && s > 0 {
+			return time.Duration(s) * time.Second
+		}
+	}
+	return min(100*time.Millisecond<<min(n, 10), 5*time.Second)
+}
+
+// maxUnknown is how often a request is repeated that the server says it failed at.
+const maxUnknown = 10
+
+// insist repeats a request for as long as it is not known what became of it or nobody answers. The request has to be one that may be
+// repeated.
+func (e *Executor) insist(ctx context.Context, request func(ctx context.Context) error) error {
+	for n := 0; ; n++ {
+		call, cancel := context.WithTimeout(ctx, callTimeout)
+		err := request(call)
+		cancel()
+		if f := fateOf(err); f != fateUnavailable && (f != fateUnknown || n >= maxUnknown) {
+			return err
+		}
+		if !e.sleep(ctx, pauseAfter(err, n)) {
+			return errors.Join(e.stopped(ctx), err)
+		}
+	}
+}
+
+// sleep waits, and reports whether there is a point in going on.
+func (e *Executor) sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-e.ctx.Done():
+		return false
+	}
+}
