@@ -24,8 +24,11 @@ import (
 	"github.com/clic-orchestrator/clic/idl/gen/base"
 )
 
-// service is the name of the TaskService in the master's multiplexer.
-const service = "TaskService"
+// The names of the services in the master's multiplexer.
+const (
+	taskService      = "TaskService"
+	schedulerService = "SchedulerService"
+)
 
 // Config says how to reach a master. The zero value of every field but Address is replaced by WithDefaults.
 type Config struct {
@@ -92,6 +95,7 @@ func (c Config) WithDefaults() Config {
 type Client struct {
 	config    Config
 	addresses []string
+	service   string
 
 	mu        sync.Mutex
 	good      int     // index of the address that is asked first
@@ -102,7 +106,7 @@ type Client struct {
 
 // New makes a client. No connection is made before the first call.
 func New(config Config) *Client {
-	return &Client{config: config.WithDefaults(), addresses: strings.Split(config.Address, ",")}
+	return &Client{config: config.WithDefaults(), addresses: strings.Split(config.Address, ","), service: taskService}
 }
 
 // Address is the host:port of the master that is asked first.

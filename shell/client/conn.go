@@ -21,7 +21,7 @@ type conn struct {
 	spoiled bool
 }
 
-func newConn(socket net.Conn, address string, maxMessage int32) *conn {
+func newConn(socket net.Conn, address, service string, maxMessage int32) *conn {
 	bound := &bounded{reader: socket, max: int64(maxMessage)}
 	// The protocol's own limit is per string and container, ours is for the answer as a whole.
 	conf := &thrift.TConfiguration{MaxMessageSize: maxMessage, MaxFrameSize: maxMessage}

@@ -41,7 +41,7 @@ func (c *Client) dial(ctx context.Context, address string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newConn(socket, address, c.config.MaxMessage), nil
+	return newConn(socket, address, c.service, c.config.MaxMessage), nil
 }
 
 // prefer asks the master of the index first from now on.

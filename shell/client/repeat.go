@@ -29,7 +29,8 @@ func repetitionOf(method string, args thrift.TStruct) repetition {
 	switch method {
 	case "listAllTask", "getTaskInfo", "getStageInfo", "getStageIdOfTask", "getStageResult",
 		"getTask", "listTasks", "getStage", "listStages", "explain", "getPlan", "planRetry",
-		"watch", "readLog", "getResult", "previewResult", "getMasterInfo":
+		"watch", "readLog", "getResult", "previewResult", "getMasterInfo",
+		"reportStarted", "reportPrepared", "reportCompleted", "reportFailed", "heartbeat", "reportProgress":
 		return same
 	case "suspend", "suspendTask", "resume", "resumeTask", "cancelTask", "cancelStage", "skipStage", "deleteTask":
 		return harmless
