@@ -6,12 +6,12 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/clic-orchestrator/clic/dag"
+	"github.com/clic-orchestrator/clic/executors/kube"
 	"github.com/clic-orchestrator/clic/executors/local"
 	"github.com/clic-orchestrator/clic/master/engine"
 	"github.com/clic-orchestrator/clic/master/rpc"
@@ -47,9 +47,14 @@ type Config struct {
 	Lease time.Duration
 	// HTTP is the HOST:PORT of /healthz, /readyz, /status and /metrics [http]. "" serves none.
 	HTTP string
-	// Executors says which executor runs the stages of a platform [executors]; AnyPlatform stands for all others.
+	// Executors says which executor runs the stages of a platform [executors]; AnyPlatform stands for all others. There are
+	// "local", "kube", and "kube/NAME" for each of Clusters.
 	Executors map[string]string
-	// Slots bound what runs at once [slots]. The default bounds the local executor by the number of processors.
+	// ExecutorLabel is the label by which a plan chooses the executor of all its stages [executor-label], and PlanExecutors are
+	// those that it may choose [plan-executors]. The default is DefaultExecutorLabel, and all that are configured.
+	ExecutorLabel string
+	PlanExecutors []string
+	// Slots bound what runs at once [slots]. The default bounds the local executor by the number of processors, and no other.
 	Slots engine.Slots
 	// Callbacks says per platform what stages of the CLIC form have to report [callbacks].
 	Callbacks map[string]dag.Callbacks
@@ -63,6 +68,10 @@ type Config struct {
 	PlanLimits dag.Limits
 	// Local is about the local executor [local]; DataDir and Logger of it are set by New.
 	Local local.Config
+	// Kube is about the executor "kube" [kube], Clusters about those of other clusters, by their name [kube.clusters]; Logger of
+	// them is set by New. In a file, what a cluster does not say itself it takes from [kube].
+	Kube     kube.Config
+	Clusters map[string]kube.Config
 	// TimeZone is the zone of the times that the old calls give [time-zone], such as Asia/Shanghai. The default is the
 	// machine's own.
 	TimeZone string
@@ -77,6 +86,9 @@ type Config struct {
 	Version string
 	// Notes are remarks on the configuration itself, such as settings that are read and not used.
 	Notes []string
+
+	// places are where in a file settings were read.
+	places map[string]place
 }
 
 // WithDefaults is a copy in which every field that was not set has its default.
@@ -84,19 +96,7 @@ func (c Config) WithDefaults() Config {
 	if c.Listen == "" {
 		c.Listen = DefaultListen
 	}
-	if c.Executors == nil {
-		c.Executors = map[string]string{}
-	}
-	if _, ok := c.Executors[AnyPlatform]; !ok {
-		all := map[string]string{AnyPlatform: executorLocal}
-		for platform, name := range c.Executors {
-			all[platform] = name
-		}
-		c.Executors = all
-	}
-	if c.Slots.Global == 0 && len(c.Slots.Executor) == 0 {
-		c.Slots.Executor = map[string]int{executorLocal: max(4, 2*runtime.NumCPU())}
-	}
+	c.executorDefaults()
 	if c.Retain == 0 {
 		c.Retain = 30 * 24 * time.Hour
 	}
@@ -140,7 +140,7 @@ func (c Config) Validate() error {
 	}
 	if c.Advertise != "" {
 		if _, _, err := c.callback(nil); err != nil {
-			bad("advertise: %w", err)
+			errs = append(errs, c.wrong("advertise", "", "%w", err))
 		}
 	}
 	if err := c.validateStore(); err != nil {
@@ -157,16 +157,7 @@ func (c Config) Validate() error {
 	if c.Lease < minLease {
 		bad("lease must be at least %v, but is %v", minLease, c.Lease)
 	}
-	for platform, name := range c.Executors {
-		if name != executorLocal {
-			bad("executors: platform %q is to be run by %q, but this version has %q only", platform, name, executorLocal)
-		}
-	}
-	for name := range c.Slots.Executor {
-		if name != executorLocal {
-			bad("slots: there is no executor %q, only %q", name, executorLocal)
-		}
-	}
+	errs = append(errs, c.validateExecutors()...)
 	for what, n := range c.numbers() {
 		if n < 0 {
 			bad("%s must not be negative, but is %d", what, n)
@@ -205,17 +196,6 @@ func (c Config) numbers() map[string]int64 {
 		n["slots.platform."+name] = int64(v)
 	}
 	return n
-}
-
-// executorLocal is the name of the executor that runs processes of this machine.
-const executorLocal = "local"
-
-// route says which executor runs a platform's stages.
-func (c Config) route(platform string) string {
-	if name, ok := c.Executors[platform]; ok {
-		return name
-	}
-	return c.Executors[AnyPlatform]
 }
 
 // callback is where stage programs are told to call back: Advertise, or where the master listens.

@@ -11,8 +11,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/clic-orchestrator/clic/dag"
+	"github.com/clic-orchestrator/clic/executors/kube"
 	"github.com/clic-orchestrator/clic/executors/local"
 	"github.com/clic-orchestrator/clic/master/engine"
 	"github.com/clic-orchestrator/clic/master/rpc"
@@ -31,7 +33,9 @@ result-dirs:
 retain: 30d
 stop-timeout: 1m30s
 log: {format: json, level: debug}
-executors: {"*": local, java: local}
+executors: {"*": local, java: local, gpu: kube/gpu}
+executor-label: example.com/executor
+plan-executors: [kube, kube/gpu]
 callbacks:
   java: required
   python: optional
@@ -61,7 +65,62 @@ local:
   output-size: 4 kB
   grace: 3s
   linger: 100ms
+kube:
+  clusters:
+    gpu: {context: gpu, namespace: ml, node-selector: {}, ttl: forever}
+    spare:
+  kubeconfig: /etc/clic/kubeconfig
+  context: prod
+  namespace: stages
+  namespaces: [team-a, team-b]
+  instance: main
+  pvc: shared
+  mount-path: /shared
+  volume-name: shared-volume
+  service-account: stage
+  image-pull-secrets: [registry]
+  labels: {team: a}
+  annotations: {example.com/a: b}
+  node-selector: {disk: ssd}
+  tolerations: [{key: k, operator: Exists, effect: NoSchedule, tolerationSeconds: 5}]
+  stage-image: registry.example/clic:1
+  stage-helper: always
+  result-size: 2MiB
+  output-size: 64KiB
+  heartbeat: 5s
+  parallel: 16
+  qps: 12.5
+  burst: 30
+  start-timeout: 3m
+  ttl: 2h
+  keep-failed: 1d
+  grace: 20s
+  log-dir: /data/logs
+  archive-logs: true
+  resync: 5m
 `
+
+// cluster is what the group kube of everything says.
+func cluster() kube.Config {
+	seconds := int64(5)
+	return kube.Config{
+		Kubeconfig: "/etc/clic/kubeconfig", Context: "prod", Namespace: "stages", Namespaces: []string{"team-a", "team-b"}, Instance: "main",
+		PVC: "shared", MountPath: "/shared", VolumeName: "shared-volume", ServiceAccount: "stage", ImagePullSecrets: []string{"registry"},
+		Labels: map[string]string{"team": "a"}, Annotations: map[string]string{"example.com/a": "b"}, NodeSelector: map[string]string{"disk": "ssd"},
+		Tolerations: []corev1.Toleration{{Key: "k", Operator: "Exists", Effect: "NoSchedule", TolerationSeconds: &seconds}},
+		StageImage:  "registry.example/clic:1", StageHelper: kube.HelperAlways, ResultLimit: 2 << 20, OutputLimit: 64 << 10, Heartbeat: 5 * time.Second,
+		Parallel: 16, QPS: 12.5, Burst: 30, StartTimeout: 3 * time.Minute, TTL: 2 * time.Hour, KeepFailed: 24 * time.Hour, Grace: 20 * time.Second,
+		LogDir: "/data/logs", ArchiveLogs: true, Resync: 5 * time.Minute,
+	}
+}
+
+// otherCluster is one that says nothing but what change does.
+func otherCluster(change func(*kube.Config)) kube.Config {
+	k := cluster()
+	k.Instance = ""
+	change(&k)
+	return k
+}
 
 func TestEverySetting(t *testing.T) {
 	var got Config
@@ -72,7 +131,14 @@ func TestEverySetting(t *testing.T) {
 		Listen: "0.0.0.0:7800", Advertise: "master.example:7801", DataDir: "/var/lib/clic", Store: "bolt:///srv/clic",
 		TimeZone: "Asia/Shanghai", PlanDirs: []string{"/data/plans", "/data"}, ResultDirs: []string{"/data"},
 		Retain: 30 * 24 * time.Hour, StopTimeout: 90 * time.Second, LogFormat: "json", LogLevel: "debug",
-		Executors: map[string]string{"*": "local", "java": "local"},
+		Executors:     map[string]string{"*": "local", "java": "local", "gpu": "kube/gpu"},
+		ExecutorLabel: "example.com/executor", PlanExecutors: []string{"kube", "kube/gpu"},
+		Kube: cluster(), Clusters: map[string]kube.Config{
+			"gpu": otherCluster(func(k *kube.Config) {
+				k.Context, k.Namespace, k.NodeSelector, k.TTL = "gpu", "ml", map[string]string{}, -1
+			}),
+			"spare": otherCluster(func(*kube.Config) {}),
+		},
 		Callbacks: map[string]dag.Callbacks{"java": dag.CallbacksRequired, "python": dag.CallbacksOptional},
 		Slots: engine.Slots{
 			Global: 8, Task: 4, Executor: map[string]int{"local": 3}, Platform: map[string]int{"java": 2},
@@ -87,7 +153,7 @@ func TestEverySetting(t *testing.T) {
 			LogLimit: 1e9, ResultLimit: 100, OutputLimit: 4000, Grace: 3 * time.Second, Linger: 100 * time.Millisecond,
 		},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if err := got.WithDefaults().Validate(); err != nil {
@@ -95,7 +161,7 @@ func TestEverySetting(t *testing.T) {
 	}
 }
 
-// The old master's file is understood as it stands, and what this version does not use is noted without its value.
+// The old master's file is understood as it stands.
 func TestOldProperties(t *testing.T) {
 	const old = `# the old master's
 clic-master-ip=clic-master-svc
@@ -117,12 +183,13 @@ task-expire-time=3600
 		}
 		want := Config{
 			Listen: ":7700", Advertise: "clic-master-svc", Retain: time.Hour, Store: "redis://redis-svc:6379/0",
+			Executors: map[string]string{"*": "kube"}, Kube: kube.Config{Namespace: "argo"},
 			Redis: RedisConfig{Password: "hunter2", TaskPrefix: "clic:task:", StagePrefix: "clic:stage:"},
 		}
-		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Config{}, "Notes")); diff != "" {
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Config{}, "Notes"), cmpopts.IgnoreUnexported(Config{})); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-		if len(got.Notes) != 2 || strings.Contains(strings.Join(got.Notes, " "), "hunter2") {
+		if len(got.Notes) != 1 || strings.Contains(strings.Join(got.Notes, " "), "hunter2") {
 			t.Errorf("notes: %q", got.Notes)
 		}
 		host, port, err := got.callback(&net.TCPAddr{IP: net.IPv6unspecified, Port: 7700})
@@ -189,7 +256,7 @@ func TestMistakesInFiles(t *testing.T) {
 	}
 	for _, text := range []string{"", "\n# only a remark\n", "---\n", "null", "listen:\nslots:\n"} {
 		var c Config
-		if err := c.Load("f", []byte(text)); err != nil || !cmp.Equal(c, Config{}) {
+		if err := c.Load("f", []byte(text)); err != nil || !cmp.Equal(c, Config{}, cmpopts.IgnoreUnexported(c)) {
 			t.Errorf("%q: %+v, %v", text, c, err)
 		}
 	}

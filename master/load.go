@@ -17,7 +17,7 @@ const maxConfig = 1 << 20
 // ConfigError is something that is wrong in a configuration file.
 type ConfigError struct {
 	File string
-	// Line counts from 1; 0 where it is about the whole file.
+	// File is "" where the setting stands in none. Line counts from 1; 0 where it is about the whole file.
 	Line int
 	// Key is the setting, such as slots.executor; Message says what is wrong, Hint what to do, or "".
 	Key, Message, Hint string
@@ -26,11 +26,13 @@ type ConfigError struct {
 // Error is file:line: key: message (hint).
 func (e *ConfigError) Error() string {
 	var b strings.Builder
-	b.WriteString(e.File)
-	if e.Line > 0 {
-		fmt.Fprintf(&b, ":%d", e.Line)
+	if e.File != "" {
+		b.WriteString(e.File)
+		if e.Line > 0 {
+			fmt.Fprintf(&b, ":%d", e.Line)
+		}
+		b.WriteString(": ")
 	}
-	b.WriteString(": ")
 	if e.Key != "" {
 		b.WriteString(e.Key + ": ")
 	}
@@ -83,10 +85,42 @@ type loader struct {
 	old    oldSettings
 	// hasListen is set where the file itself says where to listen.
 	hasListen bool
+	// clusters is what the file says of clusters that have names.
+	clusters *value
+}
+
+// place is where a setting stands.
+type place struct {
+	file string
+	line int
+}
+
+// wrong is a ConfigError about a setting, with the place where it stands, or else that of the group around it.
+func (c Config) wrong(key, hint, format string, args ...any) error {
+	e := &ConfigError{Key: key, Message: fmt.Errorf(format, args...).Error(), Hint: hint}
+	for at := key; ; {
+		if p, ok := c.places[at]; ok {
+			e.File, e.Line = p.file, p.line
+			return e
+		}
+		dot := strings.LastIndexByte(at, '.')
+		if dot < 0 {
+			return e
+		}
+		at = at[:dot]
+	}
 }
 
 func (l *loader) bad(line int, key, message, hint string) {
 	l.errs = append(l.errs, &ConfigError{File: l.file, Line: line, Key: key, Message: message, Hint: hint})
+}
+
+// note remembers where a setting stands.
+func (l *loader) note(key string, line int) {
+	if l.config.places == nil {
+		l.config.places = map[string]place{}
+	}
+	l.config.places[key] = place{l.file, line}
 }
 
 func (l *loader) loadYAML(b []byte) {
@@ -164,6 +198,7 @@ func (l *loader) each(prefix string, node *yaml.Node, f func(name string, v valu
 			continue
 		}
 		seen[k.Value] = k.Line
+		l.note(key, k.Line)
 		f(k.Value, value{node: v, line: k.Line, key: key})
 	}
 }

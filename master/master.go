@@ -186,6 +186,11 @@ func (m *Master) build() error {
 	}
 	if m.shared != nil {
 		m.server.Describe(rpc.NewService(m.about()))
+		// The executors of a term are made when it begins. That they cannot be made is better said at once.
+		all, err := m.makeExecutors()
+		if err = errors.Join(err, m.stopExecutors(all)); err != nil {
+			return err
+		}
 		m.reign, err = newReign(m)
 		return err
 	}

@@ -2,12 +2,17 @@ package master
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/clic-orchestrator/clic/executors/kube"
 )
 
 // oldSettings are the old master's settings that need more than a field, because they work together.
@@ -17,23 +22,20 @@ type oldSettings struct {
 	// redisHost and redisPort are where the old master kept its state.
 	redisHost string
 	redisPort int
-	// unused are settings that this version reads and does not use.
-	unused []string
+	// kube is the first setting that says that stages run on Kubernetes, as the old master's always did.
+	kube string
 }
 
 // oldKeys are the old master's keys. They may stand in a YAML file as well.
 func oldKeys() map[string]setting {
-	unused := func(what string) setting {
+	onKube := func(field func(*kube.Config) *string) setting {
 		return setting{set: func(l *loader, v value) error {
-			if _, err := scalar(v); err != nil {
-				return err
+			if l.old.kube == "" {
+				l.old.kube = v.key
 			}
-			// The key only: the value may be a password.
-			l.old.unused = append(l.old.unused, v.key+" is not used: "+what)
-			return nil
+			return text(field(&l.config.Kube))(l, v)
 		}}
 	}
-	const noKube = "this version runs stages on this machine, not on Kubernetes"
 	return map[string]setting{
 		"clic-master-ip":   {set: func(l *loader, v value) error { return text(&l.old.host)(l, v) }},
 		"clic-master-port": {set: func(l *loader, v value) error { return number(&l.old.port)(l, v) }},
@@ -45,8 +47,8 @@ func oldKeys() map[string]setting {
 			l.config.Retain = time.Duration(seconds) * time.Second
 			return nil
 		}},
-		"default-namespace-name": unused(noKube),
-		"kube-config-path":       unused(noKube),
+		"default-namespace-name": onKube(func(k *kube.Config) *string { return &k.Namespace }),
+		"kube-config-path":       onKube(func(k *kube.Config) *string { return &k.Kubeconfig }),
 		"redis-url":              {set: func(l *loader, v value) error { return text(&l.old.redisHost)(l, v) }},
 		"redis-port":             {set: func(l *loader, v value) error { return number(&l.old.redisPort)(l, v) }},
 		"redis-password":         {set: with(func(c *Config) *string { return &c.Redis.Password }, text)},
@@ -58,7 +60,8 @@ func oldKeys() map[string]setting {
 // finish makes settings of the old ones. The old master listened on all interfaces; ours does so only where the host that
 // stages call back cannot be this machine's loopback.
 func (l *loader) finish() {
-	l.config.Notes = append(l.config.Notes, l.old.unused...)
+	l.finishKube()
+	l.finishClusters()
 	l.finishRedis()
 	if l.old.host != "" && l.config.Advertise == "" {
 		l.config.Advertise = l.old.host
@@ -77,6 +80,25 @@ func (l *loader) finish() {
 		host = ""
 	}
 	l.config.Listen = net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+// oldKubeconfig is what the old master took for the kubeconfig unless it was told otherwise: a file that came with it.
+const oldKubeconfig = "config"
+
+// finishKube runs stages on Kubernetes where an old setting speaks of it and the file does not choose executors itself.
+func (l *loader) finishKube() {
+	if l.old.kube == "" {
+		return
+	}
+	if k := &l.config.Kube; k.Kubeconfig == oldKubeconfig {
+		if _, err := os.Stat(k.Kubeconfig); errors.Is(err, fs.ErrNotExist) {
+			k.Kubeconfig = ""
+		}
+	}
+	if l.config.Executors == nil {
+		l.config.Executors = map[string]string{AnyPlatform: executorKube}
+		l.config.Notes = append(l.config.Notes, "stages run on Kubernetes, because "+l.old.kube+" is set; executors says otherwise")
+	}
 }
 
 // finishRedis makes the store's URL of the old settings. Where the file names a store itself, that is meant.
@@ -130,6 +152,7 @@ func (l *loader) loadProperties(b []byte) {
 			continue
 		}
 		seen[key] = true
+		l.note(key, n)
 		one, ok := known[key]
 		switch {
 		case !ok:

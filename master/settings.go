@@ -35,8 +35,10 @@ func settings() map[string]setting {
 			"format": {set: with(func(c *Config) *string { return &c.LogFormat }, text)},
 			"level":  {set: with(func(c *Config) *string { return &c.LogLevel }, text)},
 		}},
-		"executors": {set: with(func(c *Config) *map[string]string { return &c.Executors }, entries(text))},
-		"callbacks": {set: with(func(c *Config) *map[string]dag.Callbacks { return &c.Callbacks }, entries(callbacks))},
+		"executors":      {set: with(func(c *Config) *map[string]string { return &c.Executors }, entries(text))},
+		"executor-label": {set: with(func(c *Config) *string { return &c.ExecutorLabel }, text)},
+		"plan-executors": {set: with(func(c *Config) *[]string { return &c.PlanExecutors }, texts)},
+		"callbacks":      {set: with(func(c *Config) *map[string]dag.Callbacks { return &c.Callbacks }, entries(callbacks))},
 		"slots": {group: map[string]setting{
 			"global":   {set: with(func(c *Config) *int { return &c.Slots.Global }, number)},
 			"task":     {set: with(func(c *Config) *int { return &c.Slots.Task }, number)},
@@ -46,6 +48,7 @@ func settings() map[string]setting {
 		"redis":  {group: redisSettings()},
 		"limits": {group: limitSettings()},
 		"local":  {group: localSettings()},
+		"kube":   {group: kubeGroup()},
 	}
 	for key, s := range oldKeys() {
 		all[key] = s

@@ -2,12 +2,10 @@ package master
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"slices"
 	"time"
 
-	"github.com/clic-orchestrator/clic/executors"
-	"github.com/clic-orchestrator/clic/executors/local"
 	"github.com/clic-orchestrator/clic/master/engine"
 	"github.com/clic-orchestrator/clic/master/rpc"
 )
@@ -21,16 +19,15 @@ type term struct {
 
 // newTerm makes what leads. Nothing of it runs before engine.Start.
 func (m *Master) newTerm() (*term, error) {
-	lc := m.cfg.Local
-	lc.DataDir, lc.Logger = m.cfg.DataDir, m.log
-	stages, err := local.New(lc)
+	all, err := m.makeExecutors()
 	if err != nil {
-		return nil, fmt.Errorf("cannot make the local executor: %w", err)
+		return nil, err
 	}
 	cfg := engine.Config{
 		Store:      m.store,
-		Executors:  map[string]executors.Executor{executorLocal: stages},
+		Executors:  all,
 		Route:      m.cfg.route,
+		Admit:      m.cfg.admit,
 		MasterHost: m.callbackHost, MasterPort: m.callbackPort,
 		Holder:    m.member.ID,
 		Slots:     m.cfg.Slots,
@@ -47,7 +44,7 @@ func (m *Master) newTerm() (*term, error) {
 	}
 	e, err := engine.New(cfg)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, m.stopExecutors(all))
 	}
 	about := m.about()
 	about.Engine, about.Results, about.Location = e, m.reader, m.zone

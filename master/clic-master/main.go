@@ -2,11 +2,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"os/signal"
@@ -46,7 +48,9 @@ func main() {
 type options struct {
 	listen, dataDir, store, config string
 	logFormat, logLevel            string
-	peer, http                     string
+	peer, http, advertise          string
+	executor, kubeconfig           string
+	kubeContext, namespace         string
 	slots                          int
 	planDirs, resultDirs           []string
 }
@@ -92,12 +96,13 @@ func command(stdout, stderr io.Writer, getenv func(string) string) *cobra.Comman
 		Long: `clic-master takes plans, runs their stages in order, and answers clients.
 
 Without options it serves programs of this machine only (` + master.DefaultListen + `), keeps its data in the user's data directory,
-and runs stages as processes of this machine. Stop it with Ctrl-C or SIGTERM: calls that are under way are answered, stages run
+and runs stages as processes of this machine; with --executor kube it runs them as Jobs of a Kubernetes cluster. Stop it with Ctrl-C or SIGTERM: calls that are under way are answered, stages run
 on, and the next start takes them up again. A second signal ends it at once, which loses nothing either.`,
 		Example: `  clic-master
   clic-master --listen 127.0.0.1:7800 --data-dir /srv/clic
   clic-master --listen 0.0.0.0:7777 --plan-dir /data/plans --result-dir /data --slots 8
   clic-master --store redis://:secret@redis:6379/0 --listen 0.0.0.0:7777    (on several machines: one leads)
+  clic-master --executor kube --namespace argo --kubeconfig ~/.kube/config --listen 10.0.0.5:7777
   clic-master --config /etc/clic/master.yaml --log-format json
   clic-master status --store redis://:secret@redis:6379/0`,
 		Version:       version,
@@ -124,8 +129,13 @@ on, and the next start takes them up again. A second signal ends it at once, whi
 	f := cmd.Flags()
 	f.StringVar(&o.listen, "listen", "", "where to serve clients, as `HOST:PORT` (default "+master.DefaultListen+")")
 	f.StringVar(&o.peer, "peer-address", "", "where other masters of the same Redis reach this one, as `HOST:PORT` (default: where it listens)")
+	f.StringVar(&o.advertise, "advertise", "", "where stages are told to call back, as `HOST[:PORT]` (default: where it listens; for stages on Kubernetes the service clic-master-svc, unless it listens on one address)")
 	f.StringVar(&o.http, "http", "", "where to serve /healthz, /readyz, /status and /metrics, as `HOST:PORT` (default: nowhere)")
-	f.IntVar(&o.slots, "slots", 0, "how many stages run at once (default: twice the processors, at least 4)")
+	f.StringVar(&o.executor, "executor", "", "what runs the stages of platforms for which the configuration says nothing else: local, kube, or kube/`NAME` of a configured cluster (default local)")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "`FILE` that says where the cluster of executor kube is (default: the pod's own service account, or else what kubectl takes)")
+	f.StringVar(&o.kubeContext, "kube-context", "", "`NAME` of the context in the kubeconfig (default: its current one)")
+	f.StringVarP(&o.namespace, "namespace", "n", "", "`NAMESPACE` of the Jobs of executor kube (default argo)")
+	f.IntVar(&o.slots, "slots", 0, "how many stages run at once (default: on this machine twice the processors, at least 4; on Kubernetes no bound)")
 	f.StringArrayVar(&o.planDirs, "plan-dir", nil, "`DIRECTORY` below which plans are read that clients name by path; may be repeated (default: home and working directory)")
 	f.StringArrayVar(&o.resultDirs, "result-dir", nil, "`DIRECTORY` below which results are shown; may be repeated (default: home and working directory)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -172,14 +182,16 @@ func (o *options) load(getenv func(string) string) (master.Config, error) {
 		{&cfg.LogLevel, o.logLevel},
 		{&cfg.PeerAddress, o.peer},
 		{&cfg.HTTP, o.http},
+		{&cfg.Advertise, o.advertise},
+		{&cfg.Kube.Kubeconfig, o.kubeconfig},
+		{&cfg.Kube.Context, o.kubeContext},
+		{&cfg.Kube.Namespace, o.namespace},
 	} {
 		if f.value != "" {
 			*f.field = f.value
 		}
 	}
-	if o.slots > 0 {
-		cfg.Slots.Executor = map[string]int{"local": o.slots}
-	}
+	o.executors(&cfg, getenv)
 	own, err := ownDirs(getenv)
 	if err != nil {
 		return cfg, err
@@ -201,6 +213,38 @@ func (o *options) load(getenv func(string) string) (master.Config, error) {
 		return cfg, configError{err}
 	}
 	return cfg, nil
+}
+
+// stageImageEnv names the image that /clic-stage is taken from where the configuration does not: a deployment knows best which image it
+// runs itself.
+const stageImageEnv = "CLIC_STAGE_IMAGE"
+
+// executors sets what runs stages.
+func (o *options) executors(cfg *master.Config, getenv func(string) string) {
+	all := maps.Clone(cfg.Executors)
+	if all == nil {
+		all = map[string]string{}
+	}
+	if o.executor != "" {
+		all[master.AnyPlatform] = o.executor
+	}
+	if len(all) > 0 {
+		cfg.Executors = all
+	}
+	if o.slots > 0 {
+		slots := maps.Clone(cfg.Slots.Executor)
+		if slots == nil {
+			slots = map[string]int{}
+		}
+		slots[cmp.Or(all[master.AnyPlatform], "local")] = o.slots
+		cfg.Slots.Executor = slots
+	}
+	image := getenv(stageImageEnv)
+	cfg.Kube.StageImage = cmp.Or(cfg.Kube.StageImage, image)
+	for name, k := range cfg.Clusters {
+		k.StageImage = cmp.Or(k.StageImage, image)
+		cfg.Clusters[name] = k
+	}
 }
 
 // dirs sets the directories that clients may name: those of the options, else of the file, else the user's own.

@@ -61,6 +61,9 @@ func TestCommandLine(t *testing.T) {
 		{args: []string{"--listen", "here"}, code: exitConfig, stderr: `"here" is not HOST:PORT`},
 		{args: []string{"--store", "redis://:secret@h:port"}, code: exitConfig, stderr: "port"},
 		{args: []string{"--store", "redis://:secret@127.0.0.1:1"}, code: exitFailed, stderr: "127.0.0.1:1"},
+		{args: []string{"--executor", "docker"}, code: exitConfig, stderr: `platform "*" is to be run by executor "docker", which is not known (there is local, kube)`},
+		{args: []string{"--executor", "kube", "--namespace", "A_B"}, code: exitConfig, stderr: `"A_B" cannot be a namespace's name`},
+		{args: []string{"--executor", "kube", "--kubeconfig", filepath.Join(dir, "none")}, code: exitFailed, stderr: filepath.Join(dir, "none")},
 		{args: []string{"--log-format", "xml"}, code: exitConfig, stderr: `unknown format "xml"`},
 		{args: []string{"--log-level", "loud"}, code: exitConfig, stderr: `unknown level "loud"`},
 		{getenv: func(string) string { return "" }, code: exitFailed, stderr: "give --data-dir"},
@@ -101,6 +104,34 @@ func TestOptionsWinOverTheFile(t *testing.T) {
 	}
 	if cfg.DataDir != "/home/ann/.local/share/clic" || cfg.Listen != master.DefaultListen || cfg.PlanDirs[0] != "/home/ann" || cfg.PlanDirs[1] != dir {
 		t.Errorf("%+v", cfg)
+	}
+}
+
+func TestKubernetesOptions(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "c.yaml")
+	const text = "executors: {'*': local, java: kube/gpu}\nslots: {executor: {kube/gpu: 7}}\nkube: {namespace: a, context: c, clusters: {gpu: {stage-image: own}, cpu: }}\n"
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	o := options{config: file, executor: "kube", namespace: "b", kubeconfig: "k", slots: 9, dataDir: "d", advertise: "me:1"}
+	env := map[string]string{"HOME": "/home/ann", "CLIC_STAGE_IMAGE": "registry/clic:1"}
+	cfg, err := o.load(func(k string) string { return env[k] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Executors["*"] != "kube" || cfg.Executors["java"] != "kube/gpu" || cfg.Advertise != "me:1" {
+		t.Errorf("executors %v, advertises %s", cfg.Executors, cfg.Advertise)
+	}
+	if s := cfg.Slots.Executor; len(s) != 2 || s["kube"] != 9 || s["kube/gpu"] != 7 {
+		t.Errorf("slots %v", s)
+	}
+	if k := cfg.Kube; k.Namespace != "b" || k.Kubeconfig != "k" || k.Context != "c" || k.StageImage != "registry/clic:1" {
+		t.Errorf("%+v", k)
+	}
+	if gpu, cpu := cfg.Clusters["gpu"], cfg.Clusters["cpu"]; gpu.StageImage != "own" || cpu.StageImage != "registry/clic:1" || gpu.Namespace != "a" {
+		t.Errorf("%+v\n%+v", gpu, cpu)
 	}
 }
 

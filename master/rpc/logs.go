@@ -46,7 +46,7 @@ func (s *Service) ReadLog(ctx context.Context, r *master.LogRequest) (*master.Lo
 		return nil, err
 	}
 	ended := func(attempt int32) bool {
-		return attempt < v.Attempt || !v.Live && (v.Launched != 0 || v.Status.Terminal())
+		return attempt < v.Attempt || !v.Live && !v.Kept && (v.Launched != 0 || v.Status.Terminal())
 	}
 	chunk, err := s.readLog(ctx, r.StageId, asked, o)
 	switch {

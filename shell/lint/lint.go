@@ -237,7 +237,7 @@ func report(opts *LintOptions, uses []plan.FieldUse) error {
 		switch u.Treatment {
 		case plan.TreatRefused, plan.TreatUnknown:
 			cell.Style = style.Red
-		case plan.TreatIgnored, plan.TreatKube:
+		case plan.TreatIgnored, plan.TreatKube, plan.TreatNeedsKube:
 			cell.Style = style.Yellow
 		case plan.TreatRun:
 			cell.Style = style.Green
