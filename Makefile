@@ -24,8 +24,9 @@ help: ## Print this list
 		/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build bin/clic and bin/clic-master
+build: ## Build bin/clic, bin/clic-master and bin/clic-stage
 	$(BUILD) -o bin/ ./shell/clic ./master/clic-master
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./shell/clic-stage
 
 .PHONY: demo
 demo: ## Start a standalone master, run a real plan on it and show what happens
@@ -57,6 +58,18 @@ MAIN_FUZZ := ^(dag/plan FuzzParse|dag/plan/expr FuzzExpr|master/rpc FuzzServer|m
 .PHONY: test-containers
 test-containers: ## The store's tests against Redis in containers (needs a Docker engine; CLIC_REDIS_IMAGES=…)
 	cd scripts/containers && $(GO) test -count=1 -timeout 20m ./...
+
+.PHONY: test-cluster
+test-cluster: ## The tests that need a Kubernetes cluster, on one of this machine (PACKAGES=./executors/kube for some)
+	scripts/cluster-test.sh $(PACKAGES)
+
+.PHONY: cluster-up
+cluster-up: ## A real Kubernetes of one node on this machine: built once, up in seconds (scripts/cluster.sh help)
+	scripts/cluster.sh up
+
+.PHONY: cluster-down
+cluster-down: ## End that cluster and remove every trace of it
+	scripts/cluster.sh down
 
 .PHONY: setup
 setup: ## Install the Debian packages that are missing here (nothing if all are there)
@@ -96,10 +109,39 @@ generate: ## Make all generated files anew: idl/gen, the state diagram
 	scripts/generate.sh
 
 .PHONY: install
-install: build ## Install both binaries into PREFIX/bin (for root /usr/local/bin, else ~/.local/bin)
+install: build ## Install the binaries into PREFIX/bin (for root /usr/local/bin, else ~/.local/bin)
 	install -d "$(DESTDIR)$(PREFIX)/bin"
-	install bin/clic bin/clic-master "$(DESTDIR)$(PREFIX)/bin"
+	install bin/clic bin/clic-master bin/clic-stage "$(DESTDIR)$(PREFIX)/bin"
+
+# Where the programs of the image go, the archive that it becomes, and its name.
+IMAGE_FILES ?= build/image
+IMAGE ?= build/clic.tar
+IMAGE_TAG ?= clic:$(VERSION)
+
+# The programs as both recipes of the image build them: static, with the time zones in them.
+.PHONY: image-files
+image-files:
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags timetzdata -ldflags "-s -w -X main.version=$(VERSION)" \
+		-o $(IMAGE_FILES)/ ./shell/clic ./shell/clic-stage ./master/clic-master
+
+.PHONY: image
+image: image-files ## Make build/clic.tar, the image of deploy/Dockerfile, without a Docker engine (IMAGE_TAG=NAME:TAG)
+	@mkdir -p $(dir $(IMAGE))
+	$(GO) run ./scripts/images -o $(IMAGE) -tag $(IMAGE_TAG) \
+		-file $(IMAGE_FILES)/clic:/usr/local/bin/clic:0755 \
+		-file $(IMAGE_FILES)/clic-master:/usr/local/bin/clic-master:0755 \
+		-file $(IMAGE_FILES)/clic-stage:/clic-stage:0755 \
+		-file /etc/ssl/certs/ca-certificates.crt:/etc/ssl/certs/ca-certificates.crt:0644 \
+		-file deploy/image/passwd:/etc/passwd:0644 \
+		-file LICENSE:/usr/share/doc/clic/LICENSE:0644 \
+		-env PATH=/usr/local/bin -env HOME=/var/lib/clic -port 7777 -port 8080 \
+		-label org.opencontainers.image.title=clic \
+		-label org.opencontainers.image.description="Runs DAGs of stages: the master, the shell, and the helper in the pods of stages" \
+		-label org.opencontainers.image.source=https://github.com/clic-orchestrator/clic \
+		-label org.opencontainers.image.licenses=Apache-2.0 \
+		-label org.opencontainers.image.version=$(VERSION) \
+		-user 65532:65532 -entrypoint /usr/local/bin/clic-master
 
 .PHONY: clean
 clean: ## Remove what was built here; caches outside of the checkout stay
-	rm -rf bin
+	rm -rf bin build
