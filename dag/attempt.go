@@ -131,6 +131,10 @@ func (r *Run) reportedDone(i int32, out *Outputs) {
 	n := r.nodes[i]
 	n.Seen |= SeenCompleted
 	r.running(i, r.step.now)
+	if n.Spec.callbacks() == CallbacksNone {
+		// Its exit status is what decides, so this says that it is 0: whoever is to see it need not wait for the executor.
+		n.ExitCode, n.Exited = 0, true
+	}
 	if p := n.Spec.Policy; p != nil && p.Captures && n.Live {
 		if out != nil {
 			n.Outputs = out

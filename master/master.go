@@ -188,7 +188,8 @@ func (m *Master) build() error {
 		m.server.Describe(rpc.NewService(m.about()))
 		// The executors of a term are made when it begins. That they cannot be made is better said at once.
 		all, err := m.makeExecutors()
-		if err = errors.Join(err, m.stopExecutors(all)); err != nil {
+		err = errors.Join(err, m.stopExecutors(all))
+		if err != nil {
 			return err
 		}
 		m.reign, err = newReign(m)

@@ -72,7 +72,8 @@ add_shell() {
 }
 
 install_thrift() {
-	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$1" "thrift==$thrift_python"
+	python3 -m venv "$work/venv"
+	"$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check --target "$1" "thrift==$thrift_python"
 }
 
 python_image() {

@@ -55,10 +55,7 @@ func newRig(t *testing.T) *rig {
 	ip := r.kubectl(t, "-n", namespace, "get", "service", "clic-master-svc", "-o", "jsonpath={.spec.clusterIP}")
 	r.address = ip + ":7777"
 	// Ready masters are reached through the Service a moment later.
-	until(t, "the Service answers", func() (bool, string) {
-		_, err := r.clic(t, "info")
-		return err == nil, fmt.Sprint(err)
-	})
+	r.untilServed(t)
 	return r
 }
 

@@ -69,7 +69,7 @@ func (e *Executor) archive(ctx context.Context, key, id string, uid types.UID, f
 	}
 	defer func() { _ = os.Remove(f.Name()) }() // once it was renamed there is none
 	_, err = io.Copy(f, l)
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)

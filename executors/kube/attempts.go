@@ -32,6 +32,8 @@ type attempt struct {
 	stop      chan struct{}
 	// doomed is why it has to end: it is being deleted, and failed so once it is gone.
 	doomed *dag.Failure
+	// troubled is since when it is known that its pod cannot start.
+	troubled time.Time
 	// gone is the last that was seen of its latest pod.
 	gone *corev1.Pod
 	// said is the last report, and again that it is to be repeated even if nothing is new.
@@ -106,6 +108,6 @@ func (e *Executor) look(at *attempt) observation {
 		at.known = true
 	}
 	return observation{
-		Job: job, Pods: pods, Gone: at.gone, Events: events, Now: time.Now(), StartTimeout: e.cfg.StartTimeout,
+		Job: job, Pods: pods, Gone: at.gone, Events: events, Now: time.Now(), StartTimeout: e.cfg.StartTimeout, Troubled: at.troubled,
 	}
 }

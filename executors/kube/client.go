@@ -16,11 +16,11 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// connect makes the client. It does not talk to the cluster yet.
-func (c *Config) connect() (kubernetes.Interface, error) {
+// connect makes the client, and what closes its connections that are not in use. It does not talk to the cluster yet.
+func (c *Config) connect() (kubernetes.Interface, func(), error) {
 	r, err := c.cluster()
 	if err != nil {
-		return nil, fmt.Errorf("cannot tell how to reach the cluster: %w", err)
+		return nil, nil, fmt.Errorf("cannot tell how to reach the cluster: %w", err)
 	}
 	r.UserAgent = "clic"
 	// Smaller, and a third of the work of JSON to read.
@@ -31,7 +31,12 @@ func (c *Config) connect() (kubernetes.Interface, error) {
 		r.QPS = -1
 	}
 	r.WarningHandlerWithContext = warnings{c.Logger}
-	return kubernetes.NewForConfig(r)
+	h, err := rest.HTTPClientFor(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := kubernetes.NewForConfigAndClient(r, h)
+	return client, func() { utilnet.CloseIdleConnectionsFor(h.Transport) }, err
 }
 
 func (c *Config) cluster() (*rest.Config, error) {

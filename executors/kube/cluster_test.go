@@ -7,8 +7,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,7 +23,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/clic-orchestrator/clic/dag"
@@ -47,7 +51,16 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(m)
+	flag.Parse()
+	status := m.Run()
+	closeClient()
+	if status == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			status = 1
+		}
+	}
+	os.Exit(status)
 }
 
 func serve(config string) error {
@@ -70,14 +83,30 @@ type world struct {
 	shared string
 }
 
-var clusterClient = sync.OnceValues(func() (kubernetes.Interface, error) {
+type access struct {
+	kubernetes.Interface
+	http *http.Client
+}
+
+var clusterClient = sync.OnceValues(func() (*access, error) {
 	c, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
 	if err != nil {
 		return nil, err
 	}
 	c.QPS = -1
-	return kubernetes.NewForConfig(c)
+	h, err := rest.HTTPClientFor(c)
+	if err != nil {
+		return nil, err
+	}
+	client, err := kubernetes.NewForConfigAndClient(c, h)
+	return &access{client, h}, err
 })
+
+func closeClient() {
+	if c, err := clusterClient(); err == nil {
+		utilnet.CloseIdleConnectionsFor(c.http.Transport)
+	}
+}
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
@@ -104,7 +133,8 @@ func newWorld(t *testing.T) *world {
 		_, err := client.CoreV1().ServiceAccounts(w.name).Get(t.Context(), "default", metav1.GetOptions{})
 		return err == nil
 	})
-	w.shared, err = os.MkdirTemp(os.Getenv("CLIC_CLUSTER_SHARED"), "kube-test-")
+	// Where pods see it too.
+	w.shared, err = os.MkdirTemp(os.Getenv("CLIC_CLUSTER_SHARED"), "kube-test-") //nolint:usetesting // t.TempDir is elsewhere
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,8 +25,10 @@ import (
 type Executor struct {
 	cfg    Config
 	client kubernetes.Interface
-	view   *view
-	epochs epochs
+	// disconnect closes connections that are not in use.
+	disconnect func()
+	view       *view
+	epochs     epochs
 	// slots bounds the Jobs that are created at the same time.
 	slots chan struct{}
 
@@ -69,12 +71,12 @@ func New(c Config) (*Executor, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot configure the Kubernetes executor: %w", err)
 	}
-	client, err := c.connect()
+	client, disconnect, err := c.connect()
 	if err != nil {
 		return nil, fmt.Errorf("cannot configure the Kubernetes executor: %w", err)
 	}
 	e := &Executor{
-		cfg: c, client: client, view: newView(), slots: make(chan struct{}, c.Parallel),
+		cfg: c, client: client, disconnect: disconnect, view: newView(), slots: make(chan struct{}, c.Parallel),
 		attempts: map[string]*attempt{}, orphans: map[string]string{}, spared: map[string]bool{},
 		news: workqueue.NewTypedDelayingQueue[string](),
 		chores: workqueue.NewTypedRateLimitingQueue(
@@ -166,6 +168,7 @@ func (e *Executor) Stop(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
+		e.disconnect()
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("cannot stop the Kubernetes executor in time: %w", ctx.Err())

@@ -53,7 +53,17 @@ type stageOptions struct {
 	Grace string `json:"grace"`
 	// TerminationLog is the file that the cluster reads the helper's last word from; "" is the usual one.
 	TerminationLog string `json:"terminationLog,omitempty"`
+	// MessageLimit is how many bytes of that arrive.
+	MessageLimit int `json:"messageLimit"`
 }
+
+// The kubelet takes maxMessage bytes of a container's last word, and maxMessages of all containers of a pod together, an equal share
+// of each (MaxPodTerminationMessageLogLength). strangers are containers that the cluster itself may add, as service meshes do.
+const (
+	maxMessage  = 4 << 10
+	maxMessages = 12 << 10
+	strangers   = 2
+)
 
 type stageOutput struct {
 	Name    string  `json:"name"`
@@ -129,6 +139,8 @@ func (c *Config) inject(pod *corev1.PodSpec, main *corev1.Container, a executors
 	o := stageOptions{
 		Result: a.Spec.CaptureResult, Heartbeat: c.Heartbeat.String(), ResultLimit: c.ResultLimit, OutputLimit: c.OutputLimit,
 		Callbacks: a.Spec.Shell, Grace: "0s", TerminationLog: main.TerminationMessagePath,
+		// Its own init container is not among them yet.
+		MessageLimit: min(maxMessage, maxMessages/(len(pod.Containers)+len(pod.InitContainers)+1+strangers)),
 	}
 	if g := pod.TerminationGracePeriodSeconds; g != nil {
 		o.Grace = strconv.FormatInt(*g, 10) + "s"

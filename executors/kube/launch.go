@@ -55,10 +55,10 @@ func (e *Executor) launch(ctx context.Context, a executors.Attempt) error {
 	if there == nil || e.discarded(there) {
 		there, err = e.create(ctx, at, job, a.Epoch)
 	}
-	if err == nil && there != nil {
-		err = e.adopt(ctx, at, there)
+	if err != nil || there == nil {
+		return err
 	}
-	if err != nil {
+	if err := e.adopt(ctx, at, there); err != nil {
 		return err
 	}
 	e.mu.Lock()

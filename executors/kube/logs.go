@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -109,7 +110,7 @@ type podLog struct {
 
 func (p *podLog) open(ctx context.Context, from int64, follow bool) (io.ReadCloser, error) {
 	o := &corev1.PodLogOptions{Container: p.pod.Annotations[annotationContainer], Follow: follow}
-	body, err := p.e.client.CoreV1().Pods(p.pod.Namespace).GetLogs(p.pod.Name, o).Stream(ctx)
+	body, err := p.stream(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +120,33 @@ func (p *podLog) open(ctx context.Context, from int64, follow bool) (io.ReadClos
 		return nil, err
 	}
 	return body, nil
+}
+
+// late is for how long a node says that a container waits to start which has started, and may even have ended, since.
+const late = 2 * time.Second
+
+// stream asks for the log, more than once where the container may have begun just now: its stage may have reported its end already,
+// and whoever waited for that wants to see the log.
+func (p *podLog) stream(ctx context.Context, o *corev1.PodLogOptions) (io.ReadCloser, error) {
+	tick := time.NewTicker(again)
+	defer tick.Stop()
+	for patience := time.Now().Add(late); ; {
+		body, err := p.e.client.CoreV1().Pods(p.pod.Namespace).GetLogs(p.pod.Name, o).Stream(ctx)
+		if err == nil || !apierrors.IsBadRequest(err) || !p.begins() || time.Now().After(patience) {
+			return body, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// begins reports whether nothing is known to keep the main container from running.
+func (p *podLog) begins() bool {
+	c := mainStatus(p.pod)
+	return c == nil || c.State.Waiting == nil || slices.Contains([]string{"", "PodInitializing", "ContainerCreating"}, c.State.Waiting.Reason)
 }
 
 func (p *podLog) ended() bool {

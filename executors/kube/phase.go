@@ -23,8 +23,9 @@ type observation struct {
 	// Events are the last warnings about the Job and about its pods, one for each object at most.
 	Events []warning
 	Now    time.Time
-	// StartTimeout is how long a pod that can never start is waited for.
+	// StartTimeout is how long a pod that can never start is waited for, Troubled since when it is known that it cannot; zero is now.
 	StartTimeout time.Duration
+	Troubled     time.Time
 }
 
 // warning is an event of the type Warning.
@@ -98,28 +99,28 @@ func (o *observation) withoutPod(s executors.Sighting) (executors.Sighting, bool
 	s.Phase = dag.AttemptPending
 	for _, e := range o.Events {
 		if e.Kind == kindJob && e.Reason == "FailedCreate" {
-			since := job.CreationTimestamp.Time
-			if job.Status.StartTime != nil {
-				since = job.Status.StartTime.Time
-			}
-			return o.waiting(s, wait{reason: refusal(e.Message), since: since})
+			return o.waiting(s, wait{reason: refusal(e.Message), lasts: true})
 		}
 	}
 	return s, false, time.Time{}
 }
 
-// wait is why something is pending. Where since is set it will not go away by itself, and is waited for so long only.
+// wait is why something is pending. What lasts will not go away by itself, and is waited for so long only.
 type wait struct {
 	reason string
-	since  time.Time
+	lasts  bool
 }
 
 func (o *observation) waiting(s executors.Sighting, w wait) (executors.Sighting, bool, time.Time) {
 	s.Reason = w.reason
-	if w.since.IsZero() || o.StartTimeout <= 0 {
+	if !w.lasts || o.StartTimeout <= 0 {
 		return s, true, time.Time{}
 	}
-	until := w.since.Add(o.StartTimeout)
+	since := o.Troubled
+	if since.IsZero() {
+		since = o.Now
+	}
+	until := since.Add(o.StartTimeout)
 	if o.Now.Before(until) {
 		return s, true, until
 	}
@@ -132,15 +133,12 @@ func (o *observation) whyPending(pod *corev1.Pod) wait {
 	if c := podCondition(pod, corev1.PodScheduled); c != nil && c.Status != corev1.ConditionTrue {
 		return wait{reason: unscheduled(c)}
 	}
-	since := scheduledAt(pod)
 	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if c.State.Waiting == nil {
 			continue
 		}
-		switch kind := waitKind(c.State.Waiting.Reason); kind {
-		case "":
-		default:
-			return wait{reason: line(kind + ": " + waitMessage(c.State.Waiting)), since: since}
+		if kind := waitKind(c.State.Waiting.Reason); kind != "" {
+			return wait{reason: line(kind + ": " + waitMessage(c.State.Waiting)), lasts: true}
 		}
 	}
 	for _, e := range o.Events {
@@ -149,11 +147,7 @@ func (o *observation) whyPending(pod *corev1.Pod) wait {
 		}
 		switch e.Reason {
 		case "FailedMount", "FailedAttachVolume":
-			w := wait{reason: line("waiting for volume: " + e.Message)}
-			if neverMounts(e.Message) {
-				w.since = since
-			}
-			return w
+			return wait{reason: line("waiting for volume: " + e.Message), lasts: neverMounts(e.Message)}
 		case "FailedCreatePodSandBox":
 			return wait{reason: line("the node cannot make its sandbox: " + e.Message)}
 		}
@@ -170,12 +164,20 @@ func unscheduled(c *corev1.PodCondition) string {
 	switch {
 	case c.Reason == corev1.PodReasonSchedulingGated:
 		return line("scheduling is gated: " + c.Message)
-	case strings.Contains(c.Message, "persistentvolumeclaim"):
-		return line("waiting for volume: " + c.Message)
+	case strings.Contains(strings.ToLower(c.Message), "persistentvolumeclaim"):
+		return line("waiting for volume: " + claimMessage(c.Message))
 	case c.Message == "":
 		return "not scheduled to a node yet"
 	}
 	return line(c.Message)
+}
+
+// claimMessage is the part of a message that is about a claim.
+func claimMessage(m string) string {
+	if i := strings.Index(m, "persistentvolumeclaim "); i >= 0 {
+		m, _, _ = strings.Cut(m[i:], ". ")
+	}
+	return m
 }
 
 // waitKind says what a container's reason for waiting is about; "" where it is only on its way.
@@ -277,13 +279,6 @@ func mainStatus(pod *corev1.Pod) *corev1.ContainerStatus {
 		return &pod.Status.ContainerStatuses[0]
 	}
 	return nil
-}
-
-func scheduledAt(pod *corev1.Pod) time.Time {
-	if c := podCondition(pod, corev1.PodScheduled); c != nil && !c.LastTransitionTime.IsZero() {
-		return c.LastTransitionTime.Time
-	}
-	return pod.CreationTimestamp.Time
 }
 
 func podCondition(pod *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition {

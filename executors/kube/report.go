@@ -89,6 +89,12 @@ func (e *Executor) judge(at *attempt) (s executors.Sighting, known, over bool) {
 	}
 	s, known, next := sight(o)
 	s.AttemptID = at.id
+	switch {
+	case next.IsZero():
+		at.troubled = time.Time{}
+	case at.troubled.IsZero():
+		at.troubled = o.Now
+	}
 	if !next.IsZero() {
 		e.news.AddAfter(at.key, time.Until(next)+time.Second)
 	}
@@ -96,6 +102,9 @@ func (e *Executor) judge(at *attempt) (s executors.Sighting, known, over bool) {
 		at.doomed = s.Failure
 		e.chores.Add(chore{what: choreDelete, key: at.key, uid: at.uid})
 		return s, false, false
+	}
+	if s.Phase == dag.AttemptPending && s.Reason == "" && at.said.Reason == "" && !at.again {
+		return s, false, false // on its way, which is no news
 	}
 	return s, known, known && ends(s.Phase)
 }

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -137,7 +138,11 @@ func (e *Executor) follow(f *feed) {
 			case f.failed <- err:
 			default:
 			}
-			e.cfg.Logger.Warn("cannot follow the cluster", "what", f.name, "error", err)
+			level := slog.LevelWarn
+			if n > 0 { // once is enough, for as long as it lasts
+				level = slog.LevelDebug
+			}
+			e.cfg.Logger.Log(ctx, level, "cannot follow the cluster", "what", f.name, "error", err)
 		}
 		if time.Since(began) > time.Minute {
 			n = 0

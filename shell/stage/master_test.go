@@ -170,7 +170,7 @@ func TestMastersChange(t *testing.T) {
 	}
 }
 
-// A stage that is cancelled ends at the helper's next heartbeat, whatever the executor does.
+// A stage that is cancelled is told to end by the executor and by the helper, and its completion is not posted.
 func TestMasterCancels(t *testing.T) {
 	s := newSite(t)
 	s.fifo("begun")
@@ -180,7 +180,7 @@ func TestMasterCancels(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.until(id, "cancelled", is(master.StageState_CANCELLED))
-	awaitText(s.box, `"stopped":true`)
+	awaitText(s.box, `{"v":1,"exit":9,"signal":"","error":"","posted":false`)
 	if got := s.read("told"); got != "told\n" {
 		t.Errorf("told %q", got)
 	}

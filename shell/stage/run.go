@@ -273,6 +273,11 @@ func (r *runner) untilExit() ending {
 	}()
 	r.wait(done, 0)
 	r.ended = true
+	select {
+	case sig := <-r.stops: // it came first, and to the program by another way
+		r.stop(sig)
+	default:
+	}
 	r.message.Stopped = r.stopping
 	return e
 }

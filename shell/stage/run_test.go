@@ -104,7 +104,7 @@ func TestResult(t *testing.T) {
 		"plain":   {`printf x; echo not this >&2`, "x"},
 		"bytes":   {`printf 'a\377b\n'`, "a\uFFFDb"},
 		"markup":  {`echo '<a href="x">&</a>'`, `<a href="x">&</a>`},
-		"forked":  {`echo 1; (sleep 0.1; echo 2) &`, "1\n2"},
+		"forked":  {`echo 1; (sleep 0.02; echo 2) &`, "1\n2"},
 		"failed":  {`echo partly; exit 7`, "partly"},
 		"closing": {`echo 1; exec >&-; sleep 0.05`, "1"},
 	} {

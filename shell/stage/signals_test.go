@@ -124,7 +124,7 @@ func TestUsualSignals(t *testing.T) {
 func TestLeftBehind(t *testing.T) {
 	b := newBox(t)
 	b.options["result"] = true
-	o := b.run(`(sleep 0.1; echo late) & echo early`)
+	o := b.run(`(sleep 0.02; echo late) & echo early`)
 	if o.want(t, 0, ""); o.result(t) != "early\nlate" || o.Info != "" {
 		t.Errorf("%+v", o)
 	}
