@@ -83,7 +83,7 @@ for package in "$@"; do
 	status=0
 	(cd "$package" && "$OLDPWD/scripts/cluster.sh" exec "$binary" "${options[@]}") || status=$?
 	if [ $status -eq 0 ]; then
-		echo "ok	$package	$((SECONDS - begin))s"
+		echo "ok  	$package	$((SECONDS - begin))s"
 	else
 		failed+=("$package")
 		echo "FAIL	$package	$((SECONDS - begin))s (exit status $status)"
