@@ -290,7 +290,7 @@ func TestConformance(t *testing.T) {
 	executortest.Run(t, func(t *testing.T) *executortest.Subject {
 		t.Helper()
 		s := newWorld(t).subject(t, kube.HelperAlways)
-		s.Traits.OutputRoom = 3000
+		s.Traits.OutputRoom = 2000
 		return s
 	})
 }

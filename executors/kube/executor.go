@@ -41,6 +41,9 @@ type Executor struct {
 	own uint64
 	// orphans are Jobs to be deleted, which nobody asked for. The UID is that of the Job.
 	orphans map[string]string
+	// lingering are Jobs that Recover was not asked for, and until when they may end by themselves: a stage may have reported its
+	// end, and its task be over, while its program still does.
+	lingering map[string]time.Time
 	// spared are Jobs that Recover was asked for. One that was lost may still come, from the leader before, and is then what the
 	// launch that follows adopts.
 	spared map[string]bool
@@ -77,8 +80,9 @@ func New(c Config) (*Executor, error) {
 	}
 	e := &Executor{
 		cfg: c, client: client, disconnect: disconnect, view: newView(), slots: make(chan struct{}, c.Parallel),
-		attempts: map[string]*attempt{}, orphans: map[string]string{}, spared: map[string]bool{},
-		news: workqueue.NewTypedDelayingQueue[string](),
+		attempts: map[string]*attempt{}, orphans: map[string]string{}, lingering: map[string]time.Time{},
+		spared: map[string]bool{},
+		news:   workqueue.NewTypedDelayingQueue[string](),
 		chores: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[chore](200*time.Millisecond, 30*time.Second)),
 	}

@@ -46,7 +46,7 @@ func (e *Executor) Recover(ctx context.Context, epoch uint64, attempts []executo
 	}
 	for key, uid := range orphans {
 		if e.attempts[key] == nil {
-			e.orphans[key] = uid
+			e.orphans[key], e.lingering[key] = uid, time.Now().Add(e.cfg.Grace)
 		}
 	}
 	e.mu.Unlock()

@@ -175,6 +175,7 @@ func (e *Executor) unasked(key string) {
 	if job == nil {
 		e.mu.Lock()
 		delete(e.orphans, key)
+		delete(e.lingering, key)
 		e.mu.Unlock()
 		return
 	}
@@ -182,6 +183,11 @@ func (e *Executor) unasked(key string) {
 		return
 	}
 	e.mu.Lock()
+	if left := time.Until(e.lingering[key]); left > 0 {
+		e.mu.Unlock()
+		e.news.AddAfter(key, left)
+		return
+	}
 	if e.own > 0 && epochOf(job) < e.own && !e.spared[key] && e.attempts[key] == nil {
 		e.orphans[key] = string(job.UID)
 	}
