@@ -171,7 +171,7 @@ func (e *Executor) beforeEnd(at *attempt, s *executors.Sighting) {
 // unasked looks at a Job that nobody asked for: if it was left behind, or comes late from a leader that has been replaced, it is
 // deleted.
 func (e *Executor) unasked(key string) {
-	job := e.view.job(key)
+	job, pods, _ := e.view.look(key, "")
 	if job == nil {
 		e.mu.Lock()
 		delete(e.orphans, key)
@@ -183,12 +183,18 @@ func (e *Executor) unasked(key string) {
 		return
 	}
 	e.mu.Lock()
-	if left := time.Until(e.lingering[key]); left > 0 {
-		e.mu.Unlock()
-		e.news.AddAfter(key, left)
-		return
+	if until, lingers := e.lingering[key]; lingers {
+		if left := time.Until(until); left > 0 {
+			e.mu.Unlock()
+			e.news.AddAfter(key, left)
+			return
+		}
+		delete(e.lingering, key)
+		if !stoppable(job, pods) {
+			delete(e.orphans, key)
+		}
 	}
-	if e.own > 0 && epochOf(job) < e.own && !e.spared[key] && e.attempts[key] == nil {
+	if e.own > 0 && epochOf(job) < e.own && !e.spared[key] && e.attempts[key] == nil && stoppable(job, pods) {
 		e.orphans[key] = string(job.UID)
 	}
 	unwanted := e.orphans[key] == string(job.UID)
@@ -196,6 +202,13 @@ func (e *Executor) unasked(key string) {
 	if unwanted && job.DeletionTimestamp == nil {
 		e.chores.Add(chore{what: choreDelete, key: key, uid: job.UID})
 	}
+}
+
+// stoppable reports whether something of a Job runs or may run. One whose program has ended stays, with its log, like all that have ended:
+// its end was reported to a leader that did not live to see the cluster close the Job, which may take the cluster long.
+func stoppable(job *batchv1.Job, pods []*corev1.Pod) bool {
+	o := observation{Job: job, Pods: pods}
+	return !finished(job) && (suspended(job) || !o.over())
 }
 
 // epochOf is the epoch in which a Job was made.

@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -57,7 +58,11 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatalf("cannot reach the cluster (scripts/cluster-test.sh runs these tests inside one): %v", err)
 	}
-	client, err := kubernetes.NewForConfig(config)
+	connections, err := rest.HTTPClientFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kubernetes.NewForConfigAndClient(config, connections)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,6 +72,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatalf("cannot make a namespace: %v", err)
 	}
 	w := &world{TB: t, config: config, client: client, namespace: ns.Name}
+	t.Cleanup(func() { utilnet.CloseIdleConnectionsFor(connections.Transport) })
 	t.Cleanup(w.remove)
 	// Without these the first pods are refused or cannot be mounted, and tried again after a while only.
 	w.eventually("what every pod of the namespace needs", func() bool {
@@ -92,7 +98,6 @@ func (w *world) remove() {
 	if err := w.client.CoreV1().Namespaces().Delete(ctx, w.namespace, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		w.Error(err)
 	}
-	w.client.(*kubernetes.Clientset).RESTClient().(*rest.RESTClient).Client.CloseIdleConnections()
 }
 
 // address is that of this machine as pods reach it: the one from which the API server is reached.
