@@ -2,6 +2,8 @@ package dag
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 )
 
@@ -54,8 +56,8 @@ func (r *Run) resetSet(nodes []int32) (resetSet, error) {
 		todo = todo[:len(todo)-1]
 		r.resetFollows(i, set[i], climbed, push)
 	}
-	for i, whole := range set {
-		if err := r.resettable(r.nodes[i], whole); err != nil {
+	for _, i := range slices.Sorted(maps.Keys(set)) { // in order, so that the same is refused for the same reason
+		if err := r.resettable(r.nodes[i], set[i]); err != nil {
 			return nil, err
 		}
 	}
