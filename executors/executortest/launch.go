@@ -1,6 +1,7 @@
 package executortest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -281,7 +282,7 @@ func testStaleEpoch(b *bench) {
 }
 
 func testManyAtOnce(b *bench) {
-	const n = 200
+	n := cmp.Or(b.s.Traits.Many, 200)
 	var group sync.WaitGroup
 	for i := range n {
 		a := b.attempt(fmt.Sprintf("many-%d", i), fmt.Sprintf("echo %d; exit %d", i, i%3))

@@ -45,6 +45,8 @@ type Subject struct {
 type Traits struct {
 	// Patience is how long anything may take. A test that passes never waits that long. Default one minute.
 	Patience time.Duration
+	// Many is how many attempts its world can start at the same time. Default 200.
+	Many int
 	// Images: a program runs in an image, so it begins in that image's directory, which need not be empty, and a stage that names no
 	// image cannot be launched.
 	Images bool
