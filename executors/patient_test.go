@@ -49,7 +49,7 @@ func (x *absent) Recover(_ context.Context, epoch uint64, _ []executors.Attempt)
 func (x *absent) Launch(context.Context, executors.Attempt) error     { return x.note("launch") }
 func (x *absent) Cancel(context.Context, string, time.Duration) error { return x.note("cancel") }
 func (x *absent) Forget(context.Context, []string) error              { return x.note("forget") }
-func (x *absent) Stop(context.Context) error { x.set(func() { x.stopped++ }); return nil }
+func (x *absent) Stop(context.Context) error                          { x.set(func() { x.stopped++ }); return nil }
 
 func (x *absent) Logs(context.Context, string, executors.LogOptions) (io.ReadCloser, error) {
 	return nil, x.note("logs")

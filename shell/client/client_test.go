@@ -165,14 +165,14 @@ func TestCancelAndTimeout(t *testing.T) {
 	}}
 	s := shelltest.Serve(t, "127.0.0.1:0", h)
 	t.Cleanup(func() { close(over) }) // before the server stops
-	c := connect(t, s.Address(), func(c *client.Config) { c.CallTimeout = 20 * time.Millisecond })
 
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-entered; cancel() }()
-	if _, err := c.GetTask(ctx, "a"); !errors.Is(err, context.Canceled) {
+	if _, err := connect(t, s.Address(), nil).GetTask(ctx, "a"); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	_, err := c.GetTask(t.Context(), "a")
+	hasty := connect(t, s.Address(), func(c *client.Config) { c.CallTimeout = 20 * time.Millisecond })
+	_, err := hasty.GetTask(t.Context(), "a")
 	if _, ok := errors.AsType[*client.TimeoutError](err); !ok {
 		t.Errorf("time-out: %v", err)
 	}
