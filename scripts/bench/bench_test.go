@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestEveryRigWorks takes every figure but the one that builds a program, at its smallest size.
+// TestEveryRigWorks takes every figure but the one that builds a program and those that need a cluster, at its smallest size.
 func TestEveryRigWorks(t *testing.T) {
 	chosen := regexp.MustCompile("^[^v]")
 	if testing.Short() {
@@ -32,7 +32,7 @@ func TestEveryRigWorks(t *testing.T) {
 		if rest, ok := strings.CutPrefix(m.name, "redis-"); ok {
 			figure = "redis/" + rest
 		}
-		if chosen.MatchString(m.name) && !strings.Contains(out.String(), "\n"+figure) {
+		if !m.cluster && chosen.MatchString(m.name) && !strings.Contains(out.String(), "\n"+figure) {
 			t.Errorf("no figure of %s in\n%s", m.name, out.String())
 		}
 	}
@@ -44,10 +44,32 @@ func TestEveryRigWorks(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{"-only", "("}, {"-unknown"}, {"-dir", "/nowhere/at/all"}} {
+	for _, args := range [][]string{{"-only", "("}, {"-unknown"}, {"-dir", "/nowhere/at/all"}, {"-profile", "/nowhere/at/all", "-only", "^$"}} {
 		var out, errs bytes.Buffer
 		if err := run(t.Context(), args, &out, &errs); err == nil {
 			t.Errorf("%v is accepted:\n%s", args, out.String())
 		}
+	}
+}
+
+func TestList(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"-list -only ^(step|kube-real)$", "step\n"},
+		{"-list -cluster -only ^(step|kube-real)$", "kube-real\n"},
+	} {
+		var out, errs bytes.Buffer
+		if err := run(t.Context(), strings.Fields(c.args), &out, &errs); err != nil || out.String() != c.want {
+			t.Errorf("%s: %v, %q, want %q", c.args, err, out.String(), c.want)
+		}
+	}
+}
+
+// Without a cluster there are no figures of one, and it is said so.
+func TestNoCluster(t *testing.T) {
+	t.Setenv("KUBECONFIG", "")
+	var out, errs bytes.Buffer
+	err := run(t.Context(), []string{"-cluster", "-dir", t.TempDir()}, &out, &errs)
+	if err == nil || !strings.Contains(err.Error(), "KUBECONFIG") || strings.Contains(out.String(), "\nkube/") {
+		t.Errorf("%v\n%s", err, out.String())
 	}
 }

@@ -1,7 +1,10 @@
 // Command bench measures the project and prints one line per figure, with what was measured under which conditions, and the aim
 // where there is one.
 //
-//	go run ./scripts/bench [-only REGEXP] [-quick] [-dir DIRECTORY]
+//	go run ./scripts/bench [-only REGEXP] [-quick] [-dir DIRECTORY] [-profile FILE] [-cluster] [-list]
+//
+// Figures that need a Kubernetes cluster are taken with -cluster, and only those: the program then has to run where the cluster that
+// KUBECONFIG names can be reached (scripts/cluster.sh exec).
 //
 // Figures that depend on a disk are taken in a fresh directory below -dir (the directory for temporary files, unless told). What is
 // compared runs in turn, and of several rounds the median counts. The program measures and judges nothing: a machine that does
@@ -18,7 +21,9 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"runtime/pprof"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/clic-orchestrator/clic/executors/local"
@@ -29,7 +34,7 @@ func main() {
 	if local.RunShimIfAsked() {
 		return
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	switch {
@@ -48,35 +53,42 @@ type bench struct {
 	quick bool
 }
 
-// measurement is one rig, which prints some figures.
+// measurement is one rig, which prints some figures. Some need a cluster.
 type measurement struct {
-	name string
-	run  func(*bench) error
+	name    string
+	run     func(*bench) error
+	cluster bool
 }
 
 // measurements are all that there is, in the order in which they are made. Those that make many small files come first: on some
 // file systems that becomes slow after many were deleted, as the others do.
 var measurements = []measurement{
-	{"chain", chain},
-	{"fanout", fanOut},
-	{"step", steps},
-	{"plan", parsePlan},
-	{"events", events},
-	{"large", largePlan},
-	{"redis-events", redisEvents},
-	{"redis-callbacks", redisCallbacks},
-	{"redis-join", redisJoin},
-	{"redis-large", redisLarge},
-	{"redis-list", redisList},
-	{"redis-recovery", redisRecovery},
-	{"thrift", thriftCalls},
-	{"version", startUp},
+	{name: "chain", run: chain},
+	{name: "fanout", run: fanOut},
+	{name: "step", run: steps},
+	{name: "plan", run: parsePlan},
+	{name: "events", run: events},
+	{name: "large", run: largePlan},
+	{name: "redis-events", run: redisEvents},
+	{name: "redis-callbacks", run: redisCallbacks},
+	{name: "redis-join", run: redisJoin},
+	{name: "redis-large", run: redisLarge},
+	{name: "redis-list", run: redisList},
+	{name: "redis-recovery", run: redisRecovery},
+	{name: "thrift", run: thriftCalls},
+	{name: "version", run: startUp},
+	{name: "kube-real", run: kubeReal, cluster: true},
+	{name: "kube-steps", run: kubeSteps, cluster: true},
+	{name: "kube-rate", run: kubeRate, cluster: true},
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	only := flags.String("only", "", "measure only what matches this `REGEXP`: chain, fanout, step, plan, events, large, redis-…, thrift, version")
+	only := flags.String("only", "", "measure only what matches this `REGEXP`: chain, fanout, step, plan, events, large, redis-…, thrift, version, kube-…")
+	inCluster := flags.Bool("cluster", false, "measure what needs a Kubernetes cluster, instead of what does not")
+	list := flags.Bool("list", false, "only say what would be measured")
+	profile := flags.String("profile", "", "write a CPU profile of this program to `FILE`")
 	quick := flags.Bool("quick", false, "smaller sizes and fewer rounds: to see that it works, not to tell figures")
 	parent := flags.String("dir", os.TempDir(), "`DIRECTORY` on the disk to measure")
 	if err := flags.Parse(args); err != nil {
@@ -85,6 +97,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	chosen, err := regexp.Compile(*only)
 	if err != nil {
 		return err
+	}
+	these := slices.DeleteFunc(slices.Clone(measurements), func(m measurement) bool {
+		return m.cluster != *inCluster || !chosen.MatchString(m.name)
+	})
+	if *list {
+		for _, m := range these {
+			fmt.Fprintln(stdout, m.name)
+		}
+		return nil
 	}
 	dir, err := os.MkdirTemp(*parent, "clic-bench-")
 	if err != nil {
@@ -95,17 +116,30 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := b.conditions(); err != nil {
 		return err
 	}
-	var errs []error
-	for _, m := range measurements {
-		if !chosen.MatchString(m.name) {
-			continue
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err != nil {
+			return err
 		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	return b.measure(these, stderr)
+}
+
+// measure takes the figures. Where some cannot be taken, the others still are.
+func (b *bench) measure(these []measurement, stderr io.Writer) error {
+	var errs []error
+	for _, m := range these {
 		if err := m.run(b); err != nil {
 			errs = append(errs, fmt.Errorf("cannot measure %s: %w", m.name, err))
 			fmt.Fprintf(stderr, "bench: %v\n", errs[len(errs)-1])
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if err := b.ctx.Err(); err != nil {
+			return err
 		}
 	}
 	return errors.Join(errs...)
