@@ -45,11 +45,10 @@ check: ## The inner loop: formatting, vet, layers, short tests (under 2 minutes 
 ##@ Everything
 
 .PHONY: test
-test: ## All there is to pass: verify, race tests, tests on a real Kubernetes, fuzzing (main targets 1 min, others 10 s)
+test: ## Set-up, verify, race tests, the main fuzz targets for a minute, the others for 10 s (test-cluster has those on Kubernetes)
 test: setup
 	scripts/verify.sh
 	$(GO) test -race -timeout 20m ./...
-	scripts/cluster-test.sh
 	FUZZTIME=$${FUZZTIME:-60s} FUZZ='$(MAIN_FUZZ)' scripts/fuzz.sh
 	FUZZTIME=$${FUZZTIME:-10s} FUZZ_NOT='$(MAIN_FUZZ)' scripts/fuzz.sh
 
