@@ -156,17 +156,16 @@ func testLogsFlood(b *bench) {
 }
 
 // unlimitedFlood checks what an executor has whose logs are kept by something else: how much of a flood that is, it does not decide. A
-// container runtime that puts a log aside while it is written loses lines, the last ones too. What there is comes unharmed.
+// container runtime that puts a log aside while it is written loses pieces of it there, the last lines too. So all that can be asked for
+// is the program's words, whole or broken off, and no more than it said.
 func (b *bench) unlimitedFlood() {
 	b.Helper()
-	lines := strings.Split(b.log("flood", executors.LogOptions{Stdout: true}), "\n")
-	for i, line := range lines {
-		switch {
-		case line == "", line == "begin", line == "flood", line == "end", line == "error" && b.s.Traits.OneStream:
-		case i == 0 && strings.HasSuffix("flood", line): // the log was put aside in the middle of it
-		default:
-			b.Fatalf("line %d of %d is %q", i+1, len(lines), line)
-		}
+	log := b.log("flood", executors.LogOptions{Stdout: true})
+	if len(log) > 20_000_100 {
+		b.Errorf("%d bytes are more than the program wrote", len(log))
+	}
+	if i := strings.IndexFunc(log, func(r rune) bool { return !strings.ContainsRune("begin\nflood\nend\nerror\n", r) }); i >= 0 {
+		b.Errorf("byte %d of %d begins %.40q", i, len(log), log[i:])
 	}
 }
 
