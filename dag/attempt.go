@@ -135,12 +135,12 @@ func (r *Run) reportedDone(i int32, out *Outputs) {
 		// Its exit status is what decides, so this says that it is 0: whoever is to see it need not wait for the executor.
 		n.ExitCode, n.Exited = 0, true
 	}
-	if p := n.Spec.Policy; p != nil && p.Captures && n.Live {
+	if p := n.Spec.Policy; p != nil && (p.Captures || p.Checked) && n.Live {
 		if out != nil {
 			n.Outputs = out
 		}
 		r.changed(i)
-		return // the executor brings the rest of the outputs with the attempt's end
+		return // the attempt's end brings the rest of the outputs, or says that they are good
 	}
 	r.complete(i, out)
 }

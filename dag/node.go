@@ -89,6 +89,9 @@ type Policy struct {
 	Callbacks Callbacks `json:"cb,omitempty"`
 	// Captures is set where the end of the attempt carries outputs, so that a completion callback alone is not the end.
 	Captures bool `json:"cap,omitempty"`
+	// Checked is set where the stage's output is looked at once its program has ended well, so that a completion callback alone is not
+	// the end either.
+	Checked bool `json:"chk,omitempty"`
 	// ContinueFailed and ContinueErrored let dependents and the group go on after such an end (Argo's continueOn).
 	ContinueFailed  bool `json:"cf,omitempty"`
 	ContinueErrored bool `json:"ce,omitempty"`

@@ -24,6 +24,8 @@ type StageSpec struct {
 	// CaptureResult asks for the standard output as Outputs.Result. OutputFiles asks for files as parameters.
 	CaptureResult bool
 	OutputFiles   []OutputFile
+	// Output is what the stage has to leave behind; nil where the plan says nothing of it.
+	Output *Output
 	// Timeout ends the attempt; the core enforces it, executors may as well. Grace is between TERM and KILL.
 	Timeout Duration
 	Grace   Duration
@@ -32,6 +34,20 @@ type StageSpec struct {
 	// TemplateJSON is the whole template after substitution, for executors that map more of it.
 	TemplateJSON []byte
 }
+
+// Output is what the plan says of the data that a stage writes.
+type Output struct {
+	// Path is where it will be: a URI or an absolute path. "" stands for the one that the operator file of a CLIC command line names.
+	Path string
+	// Success is what must hold of it before the stage is COMPLETED: "_SUCCESS" (the marker of Hadoop's committers), "nonempty" or
+	// "rows>=N". "" is nothing.
+	Success string
+	// Publish has each attempt write to a path of its own, which becomes Path by a rename once it has succeeded.
+	Publish bool
+}
+
+// Checked reports whether an attempt's end is not the stage's before somebody has looked at the output.
+func (o *Output) Checked() bool { return o != nil && (o.Success != "" || o.Publish) }
 
 // EnvVar is an environment variable of a stage.
 type EnvVar struct {

@@ -26,6 +26,8 @@ const (
 	EnvToken = "CLIC_TOKEN"
 	// EnvMaster is host:port of the master to call back.
 	EnvMaster = "CLIC_MASTER"
+	// EnvOutput is the path or URI that the attempt writes its data to, where the plan says something of it.
+	EnvOutput = "CLIC_OUTPUT"
 )
 
 // ShellLine is the command line of a stage of the CLIC form, for `/bin/sh -c`: the plan's own text, and behind it the
@@ -51,7 +53,7 @@ func ShellLine(a Attempt) string {
 // Env is what every attempt finds in its environment, as "NAME=value". EnvToken and EnvMaster are left out where there is
 // no token or no master. It holds the token, so it must not be logged or kept.
 func Env(a Attempt) []string {
-	env := make([]string, 0, 6)
+	env := make([]string, 0, 7)
 	env = append(env,
 		EnvStage+"="+a.Stage,
 		EnvTask+"="+a.Task,
@@ -63,6 +65,9 @@ func Env(a Attempt) []string {
 	}
 	if a.MasterHost != "" {
 		env = append(env, EnvMaster+"="+net.JoinHostPort(a.MasterHost, strconv.Itoa(a.MasterPort)))
+	}
+	if a.OutputPath != "" {
+		env = append(env, EnvOutput+"="+a.OutputPath)
 	}
 	return env
 }

@@ -37,6 +37,8 @@ type Attempt struct {
 	MasterHost string
 	MasterPort int
 	Token      string
+	// OutputPath is where the attempt is to write its data; "" if the plan says nothing of it.
+	OutputPath string
 	// Options are the task's own for executors (a namespace, say).
 	Options map[string]string
 }
@@ -97,6 +99,8 @@ type Sighting struct {
 	Failure      *dag.Failure
 	Outputs      *dag.Outputs
 	Usage        *dag.Usage
+	// Progress is how far a running attempt is, where the executor can tell; nil leaves what was known.
+	Progress *dag.Progress
 	// Kept goes with dag.AttemptStopped where the attempt was paused and can go on: see Pauser.
 	Kept bool
 }

@@ -83,7 +83,26 @@ struct Submission {
   /** How long the task is kept after its end; absent: the master's default. */
   11: optional i64 retainMillis,
   /** Start with everything held, as if the entry had been suspended. */
-  12: optional bool suspended
+  12: optional bool suspended,
+  /** What was uploaded for the task. It is kept for as long as the task is, unless another one uses it too. */
+  13: optional list<Content> uploads
+}
+
+/** A file that is uploaded: the same bytes under the same name are the same content. */
+struct Content {
+  /** Of all its bytes, in lower-case hexadecimal digits. */
+  1: string sha256,
+  2: i64 size,
+  /** The file's name, without directories. */
+  3: string name
+}
+
+struct UploadState {
+  /** The first byte that is missing: the next part begins there. */
+  1: i64 offset,
+  2: bool complete,
+  /** Where stages find it once it is complete. */
+  3: string uri
 }
 
 struct SubmitAnswer {
@@ -374,5 +393,10 @@ service TaskService {
   LogChunk readLog(1: LogRequest request) throws (1: base.ClicError error),
   ResultInfo getResult(1: string stageId) throws (1: base.ClicError error),
   Preview previewResult(1: string stageId, 2: i32 lines) throws (1: base.ClicError error),
+  /**
+   * Takes a part of a content (at most 4 MiB), and says what is missing. Parts come in order; one that does not begin where the last one
+   * ended is dropped, so that an empty part asks how far the upload has come.
+   */
+  UploadState upload(1: Content content, 2: i64 offset, 3: binary data) throws (1: base.ClicError error),
   MasterInfo getMasterInfo() throws (1: base.ClicError error)
 }

@@ -148,6 +148,7 @@ func (b *builder) policy() *dag.Policy {
 	p := &dag.Policy{
 		Callbacks:       rapid.SampledFrom([]dag.Callbacks{dag.CallbacksNone, dag.CallbacksOptional, dag.CallbacksRequired}).Draw(b.t, "callbacks"),
 		Captures:        b.chance(4, "captures"),
+		Checked:         b.chance(8, "checked"),
 		ContinueFailed:  b.chance(4, "continueFailed"),
 		ContinueErrored: b.chance(4, "continueErrored"),
 		Timeout:         rapid.SampledFrom([]dag.Duration{0, 0, 0, 20}).Draw(b.t, "timeout"),

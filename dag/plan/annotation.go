@@ -24,6 +24,13 @@ import (
 //	clic.io/grace              a duration       how long a stopped program may take to end before it is killed
 //	clic.io/helper             true | false     whether the executor puts its helper into the stage's pod, which takes back
 //	                                            the result and the outputs; by default its configuration says
+//	clic.io/output           a path           where the stage writes its data: hdfs://… or an absolute path, as
+//	                                            -stage_result shows it
+//	clic.io/success          _SUCCESS |       what must hold of that data before the stage is COMPLETED; a stage that ends
+//	                         nonempty |         without it has FAILED. In the CLIC form the path may be left to the operator
+//	                         rows>=N            file
+//	clic.io/publish          true | false     each attempt writes to a path of its own, which it finds in CLIC_OUTPUT, and
+//	                                            which becomes that of clic.io/output by a rename
 const (
 	annotationPlatform = "clic.io/platform"
 	annotationPrepared = "clic.io/prepared-failure"
@@ -31,12 +38,18 @@ const (
 	annotationStarted  = "clic.io/retry-started"
 	annotationGrace    = "clic.io/grace"
 	annotationHelper   = "clic.io/helper"
+	annotationOutput   = "clic.io/output"
+	annotationSuccess  = "clic.io/success"
+	annotationPublish  = "clic.io/publish"
 
 	annotationPrefix = "clic.io/"
 )
 
 func annotationNames() []string {
-	return []string{annotationPlatform, annotationPrepared, annotationPriority, annotationStarted, annotationGrace, annotationHelper}
+	return []string{
+		annotationPlatform, annotationPrepared, annotationPriority, annotationStarted, annotationGrace, annotationHelper,
+		annotationOutput, annotationSuccess, annotationPublish,
+	}
 }
 
 // annotation is the value of a template's annotation, or else the plan's.
@@ -68,9 +81,15 @@ func checkAnnotations(all map[string]string, at *where, ds *collector) {
 			if _, err := strconv.ParseInt(value, 10, 32); err != nil {
 				bad = "a whole number"
 			}
-		case annotationStarted, annotationHelper:
+		case annotationStarted, annotationHelper, annotationPublish:
 			if value != "true" && value != "false" {
 				bad = "true or false"
+			}
+		case annotationOutput:
+			bad = badOutput(value)
+		case annotationSuccess:
+			if !successRule.MatchString(value) {
+				bad = "_SUCCESS, nonempty or rows>=N"
 			}
 		case annotationGrace:
 			if _, err := duration(value); err != nil {

@@ -123,6 +123,7 @@ func (c *clicPlan) check(wf *wfv1.Workflow, ds *collector) {
 			ds.errorf("template-name", at.at("name"), "use lower-case letters, digits and -", "%q cannot be a template's name, because jobs are named after it", t.Name)
 		}
 		checkAnnotations(t.Metadata.Annotations, at.in("metadata", "annotations"), ds)
+		checkOutput(wf, t, true, at.in("metadata", "annotations"), ds)
 		if t.Container != nil {
 			compiler.settings(&template{name: t.Name, src: t, at: at, kind: dag.KindStage, clicArg: "yes"})
 		}
@@ -237,6 +238,12 @@ func (c *clicPlan) stage(p *program, node *dag.Node) *dag.StageSpec {
 		Inputs: map[string]string{t.Inputs.Parameters[0].Name: line}, TemplateJSON: p.templateJSON(t),
 	}
 	s.Env = envOf(t.Container.Env, same)
+	s.Output = outputOf(p.wf, t, func(text string) string {
+		if v, err := expr.Substitute(text, &scope{p: p}, expr.Options{AllowUnresolved: true}); err == nil {
+			return v
+		}
+		return text
+	})
 	resourcesOf(s, t.Container.Resources)
 	policyOf(s, node.Spec.Policy)
 	return s

@@ -125,6 +125,9 @@ func (c *compiler) template(t *wfv1.Template, at *where, callName string) *templ
 	if len(names) == 1 && t.Container != nil && len(out.inputs) > 0 {
 		out.clicArg = clicArgument(out.name, out.platform, out.inputs[0].name)
 	}
+	if kind == dag.KindStage {
+		checkOutput(c.wf, t, out.clicArg != "", at.in("metadata", "annotations"), c.ds)
+	}
 	return out
 }
 

@@ -100,6 +100,7 @@ func (p *program) annotated(out *dag.Policy, t *wfv1.Template) {
 	if d, err := duration(annotation(p.wf, t, annotationGrace)); err == nil {
 		out.Grace = d
 	}
+	out.Checked = outputOf(p.wf, t, same).Checked()
 	if out.Retry != nil {
 		out.Retry.Started = annotation(p.wf, t, annotationStarted) == "true"
 	}

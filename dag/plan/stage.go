@@ -44,6 +44,7 @@ func (p *program) Stage(run *dag.Run, node int32) (*dag.StageSpec, error) {
 	f.program(s, t)
 	f.outputs(s, t)
 	policyOf(s, n.Spec.Policy)
+	s.Output = outputOf(p.wf, t.src, f.text)
 	s.TemplateJSON = f.template(p, t)
 	if f.err != nil {
 		return nil, fmt.Errorf("stage %q: %w", n.Spec.ID, f.err)

@@ -73,6 +73,9 @@ type Submission struct {
 	// Retain is how long the task is kept after its end; 0 is the engine's default.
 	Retain    dag.Duration
 	Suspended bool
+	// Claim takes hold of what the task needs elsewhere, under the task's name, before there is a task; its error is the submission's.
+	// What it took for a task that came to nothing is for its owner to find. May be nil.
+	Claim func(ctx context.Context, task string) error
 }
 
 // Submitted is the answer to a submission.

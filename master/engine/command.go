@@ -208,7 +208,15 @@ func (e *Engine) Delete(ctx context.Context, name string, force bool, who string
 		return err
 	}
 	e.forget(ctx, attempts)
+	e.forgotten([]string{name})
 	return nil
+}
+
+// forgotten tells of tasks that are gone.
+func (e *Engine) forgotten(tasks []string) {
+	if e.cfg.Forgotten != nil && len(tasks) > 0 {
+		e.cfg.Forgotten(tasks)
+	}
 }
 
 // endByForce cancels a task and waits for its end.

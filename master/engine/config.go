@@ -77,6 +77,9 @@ type Config struct {
 	Callbacks map[string]dag.Callbacks
 	// TokenKey is the secret that attempt tokens are made with. Without one stages get no token, and none is checked.
 	TokenKey []byte
+	// Forgotten is told of tasks that were deleted, from any goroutine, so that what was kept for them elsewhere goes too. A master that
+	// ends in between does not tell. May be nil.
+	Forgotten func(tasks []string)
 	// ReadFile reads a file that a stage's command line names (bounded, below allowed directories only). Without it the
 	// result path of stages of the CLIC form is not known.
 	ReadFile func(path string) ([]byte, error)

@@ -107,6 +107,7 @@ func (e *Engine) sweep(ctx context.Context, due dag.Time) error {
 			e.topics.publish(name)
 		}
 		e.count.expired.Add(uint64(len(deleted)))
+		e.forgotten(deleted)
 		if len(names) < sweepAtOnce {
 			return nil
 		}

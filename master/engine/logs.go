@@ -60,10 +60,13 @@ func (e *Engine) Logs(ctx context.Context, stageID string, attempt int32, o exec
 // ResultPath says where the result of a COMPLETED stage is.
 func (e *Engine) ResultPath(ctx context.Context, stageID string) (*ResultRef, error) {
 	ref := &ResultRef{StageID: stageID}
-	var dagFile, compile string
+	var (
+		at      origin
+		compile string
+	)
 	err := e.onStage(ctx, stageID, func(v viewer, i int32) error {
 		n := v.run.Node(i)
-		*ref, dagFile, compile = ResultRef{StageID: stageID}, "", ""
+		*ref, at, compile = ResultRef{StageID: stageID}, origin{}, ""
 		if n.Status != dag.Completed {
 			return &NotReadyError{StageID: stageID, Status: n.Status, Explanation: v.explain(i, true)}
 		}
@@ -77,20 +80,23 @@ func (e *Engine) ResultPath(ctx context.Context, stageID string) (*ResultRef, er
 				ref.Value = &value
 			}
 		}
-		switch {
-		case v.run.Task().Form != dag.FormCLIC:
-		case v.task != nil:
-			dagFile = dagPath(v.task.program, v.run, i)
-		default:
+		if v.task != nil {
+			at = placeOf(v.task.program, v.run, i)
+		} else {
 			compile = v.run.Task().Name
 		}
 		return nil
 	})
 	if err == nil && compile != "" {
-		dagFile, err = e.endedDagPath(ctx, compile, stageID)
+		at, err = e.endedPlace(ctx, compile, stageID)
 	}
 	if err != nil {
 		return nil, err
+	}
+	dagFile := at.dagFile
+	if at.path != "" {
+		ref.Path, ref.Value = at.path, nil
+		return ref, nil
 	}
 	if dagFile == "" {
 		return ref, nil
@@ -108,39 +114,52 @@ func (e *Engine) ResultPath(ctx context.Context, stageID string) (*ResultRef, er
 	return ref, nil
 }
 
-// endedDagPath is dagPath for a stage of a task that is not active: its plan has to be compiled for it.
-func (e *Engine) endedDagPath(ctx context.Context, task, stageID string) (string, error) {
+// endedPlace is placeOf for a stage of a task that is not active: its plan has to be compiled for it.
+func (e *Engine) endedPlace(ctx context.Context, task, stageID string) (origin, error) {
 	f, err := e.finished.get(ctx, e, task)
 	if err != nil {
-		return "", err
+		return origin{}, err
 	}
 	defer f.unlock()
 	i, err := f.run.Find(stageID)
 	if err != nil {
-		return "", err
+		return origin{}, err
 	}
 	if f.program == nil {
 		rec, err := e.cfg.Store.Load(ctx, task)
 		if err != nil {
-			return "", readError("task", task, err)
+			return origin{}, readError("task", task, err)
 		}
 		src, err := decodeSource(rec.Source)
 		if err != nil {
-			return "", fmt.Errorf("task %q: %w", task, err)
+			return origin{}, fmt.Errorf("task %q: %w", task, err)
 		}
 		_, program, ds := src.compile(task)
 		if err := ds.Err(); err != nil {
-			return "", fmt.Errorf("cannot compile the plan of task %q again: %w", task, err)
+			return origin{}, fmt.Errorf("cannot compile the plan of task %q again: %w", task, err)
 		}
 		f.program = program
 	}
-	return dagPath(f.program, f.run, i), nil
+	return placeOf(f.program, f.run, i), nil
 }
 
-// dagPath gives the file that the command line of a stage of the CLIC form names with --dagPath, or "".
-func dagPath(program dag.Program, run *dag.Run, i int32) (path string) {
+// origin is where a plan says the result of a stage is: at a path, or where a file says that the stage works through.
+type origin struct{ path, dagFile string }
+
+func placeOf(program dag.Program, run *dag.Run, i int32) origin {
 	spec, err := program.Stage(run, i)
-	if err != nil || !spec.Shell || len(spec.Args) == 0 {
+	switch {
+	case err != nil:
+		return origin{}
+	case spec.Output != nil && spec.Output.Path != "":
+		return origin{path: spec.Output.Path}
+	}
+	return origin{dagFile: OperatorFile(spec)}
+}
+
+// OperatorFile gives the file that the command line of a stage of the CLIC form names with --dagPath, or "".
+func OperatorFile(spec *dag.StageSpec) (path string) {
+	if !spec.Shell || len(spec.Args) == 0 {
 		return ""
 	}
 	for words := shellWords(spec.Args[0]); len(words) > 0; words = words[1:] {

@@ -76,6 +76,11 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (*Submitted, error) {
 	if s.DryRun {
 		return draft.answer(false), nil
 	}
+	if s.Claim != nil {
+		if err := s.Claim(ctx, draft.plan.Task); err != nil {
+			return nil, err
+		}
+	}
 	err = e.create(ctx, &s, draft)
 	if errors.Is(err, store.ErrExists) && s.RequestID != "" {
 		if old, oldErr := e.submittedBefore(ctx, s.RequestID); old != nil || oldErr != nil {

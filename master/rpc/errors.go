@@ -9,9 +9,11 @@ import (
 	"github.com/clic-orchestrator/clic/dag/plan"
 	"github.com/clic-orchestrator/clic/executors"
 	"github.com/clic-orchestrator/clic/idl/gen/base"
+	"github.com/clic-orchestrator/clic/master/dfs"
 	"github.com/clic-orchestrator/clic/master/engine"
 	"github.com/clic-orchestrator/clic/master/results"
 	"github.com/clic-orchestrator/clic/master/store"
+	"github.com/clic-orchestrator/clic/master/uploads"
 )
 
 // Errors of what reads plans by path, beside those of the file system.
@@ -56,6 +58,12 @@ var codes = [...]struct {
 	{engine.ErrToken, base.ErrorCode_DENIED},
 	{ErrDenied, base.ErrorCode_DENIED},
 	{results.ErrDenied, base.ErrorCode_DENIED},
+	{uploads.ErrBad, base.ErrorCode_INVALID},
+	{uploads.ErrChecksum, base.ErrorCode_INVALID},
+	{uploads.ErrMissing, base.ErrorCode_NOT_FOUND},
+	{uploads.ErrTooLarge, base.ErrorCode_TOO_LARGE},
+	{dfs.ErrUnavailable, base.ErrorCode_UNAVAILABLE},
+	{dfs.ErrInvalid, base.ErrorCode_INVALID},
 	{results.ErrPath, base.ErrorCode_INVALID},
 	{results.ErrNotRegular, base.ErrorCode_INVALID},
 	{fs.ErrNotExist, base.ErrorCode_NOT_FOUND},

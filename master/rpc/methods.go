@@ -110,6 +110,10 @@ func (s *Service) readMethods() map[string]method {
 			v, err := s.PreviewResult_(ctx, a.StageId, a.Lines)
 			return &m.TaskServicePreviewResultResult{Success: v, Error: clicError(err)}, declared(err)
 		}),
+		"upload": on(func(ctx context.Context, a *m.TaskServiceUploadArgs) (thrift.TStruct, error) {
+			v, err := s.Upload(ctx, a.Content, a.Offset, a.Data)
+			return &m.TaskServiceUploadResult{Success: v, Error: clicError(err)}, declared(err)
+		}),
 		"getMasterInfo": on(func(ctx context.Context, _ *m.TaskServiceGetMasterInfoArgs) (thrift.TStruct, error) {
 			v, err := s.GetMasterInfo(ctx)
 			return &m.TaskServiceGetMasterInfoResult{Success: v, Error: clicError(err)}, declared(err)

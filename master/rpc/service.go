@@ -9,6 +9,7 @@ import (
 	"github.com/clic-orchestrator/clic/master/engine"
 	"github.com/clic-orchestrator/clic/master/results"
 	"github.com/clic-orchestrator/clic/master/store"
+	"github.com/clic-orchestrator/clic/master/uploads"
 )
 
 // Config is what the services are made of.
@@ -17,6 +18,8 @@ type Config struct {
 	Engine engine.API
 	// Results reads the results of stages. Required where there is an engine.
 	Results *results.Reader
+	// Uploads takes what comes along with plans; nil where nothing is taken.
+	Uploads *uploads.Store
 	// ReadPlan reads a plan that submitPlan names by its path. It decides what may be read, and gives ErrDenied, ErrTooLarge
 	// or the file system's errors. Nil allows nothing.
 	ReadPlan func(path string) ([]byte, error)
@@ -36,6 +39,7 @@ type Config struct {
 type Service struct {
 	engine  engine.API
 	results *results.Reader
+	uploads *uploads.Store
 	read    func(path string) ([]byte, error)
 	zone    *time.Location
 	secrets *redactor
@@ -60,7 +64,7 @@ func NewService(c Config) *Service {
 		}
 	}
 	return &Service{
-		engine: c.Engine, results: c.Results, read: c.ReadPlan, zone: c.Location, secrets: newRedactor(), members: c.Members,
+		engine: c.Engine, results: c.Results, uploads: c.Uploads, read: c.ReadPlan, zone: c.Location, secrets: newRedactor(), members: c.Members,
 		about: master.MasterInfo{
 			Version: c.Version, Address: c.Address, Store: c.Store, Started: c.Started.UnixMilli(),
 		},

@@ -21,6 +21,10 @@ func (s *Service) Submit(ctx context.Context, sub *master.Submission) (*master.S
 	if sub.GetRetainMillis() < 0 {
 		return nil, &argumentError{field: "retainMillis", message: "must not be negative"}
 	}
+	claim, err := s.claim(sub.Uploads)
+	if err != nil {
+		return nil, err
+	}
 	answer, err := s.engine.Submit(ctx, engine.Submission{
 		PlanName: sub.PlanName,
 		File:     sub.GetFileName(),
@@ -34,6 +38,7 @@ func (s *Service) Submit(ctx context.Context, sub *master.Submission) (*master.S
 		Options:   sub.Options,
 		Retain:    dag.Duration(sub.GetRetainMillis()),
 		Suspended: sub.GetSuspended(),
+		Claim:     claim,
 	})
 	if err != nil {
 		return nil, err

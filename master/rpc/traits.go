@@ -54,7 +54,8 @@ func traitsOf(name string) traits {
 		return traits{again: same}
 	case "suspendStage", "continueStage":
 		return traits{again: harmless}
-	case "getTask", "listTasks", "getStage", "listStages", "explain", "getPlan", "planRetry", "getResult", "previewResult", "getMasterInfo":
+	case "getTask", "listTasks", "getStage", "listStages", "explain", "getPlan", "planRetry", "getResult", "previewResult", "getMasterInfo",
+		"upload":
 		return traits{again: same, style: byClicError}
 	case "watch", "readLog":
 		return traits{waits: true, again: same, style: byClicError}

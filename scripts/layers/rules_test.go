@@ -55,6 +55,8 @@ var layers = []layer{
 	{packages: "executors/...", project: []tree{"dag"}, never: []tree{"master/...", "shell/..."}, modules: anyModule},
 	{packages: "executors/local/...", project: []tree{"dag", "executors"}, never: otherExecutors("local"), modules: anyModule},
 	{packages: "executors/kube/...", project: []tree{"dag", "executors"}, never: otherExecutors("kube"), modules: anyModule},
+	// A decorator, whose tests put a real executor under it.
+	{packages: "executors/output", project: []tree{"dag", "executors"}, never: []tree{"master/...", "shell/..."}, modules: anyModule},
 	{packages: "executors/spark/...", project: []tree{"dag", "executors"}, never: otherExecutors("spark"), modules: anyModule},
 
 	{
@@ -74,7 +76,10 @@ var layers = []layer{
 		packages: "master/lead/...", project: []tree{"dag", "master/store"}, modules: []string{},
 		never: []tree{"master/engine/...", "master/rpc/...", "master/console/...", "shell/..."},
 	},
-	{packages: "master/results/...", project: []tree{"dag"}, never: []tree{"shell/..."}, modules: anyModule},
+	{packages: "master/results/...", project: []tree{"dag", "master/dfs"}, never: []tree{"shell/..."}, modules: anyModule},
+	// File systems: a contract, an adapter each, and how Hadoop's own files configure them.
+	{packages: "master/dfs/...", project: []tree{"master/dfs", "master/dfs/hadoop"}, never: []tree{"master/engine/...", "master/rpc/...", "shell/..."}, modules: anyModule},
+	{packages: "master/uploads", project: []tree{"master/dfs"}, never: []tree{"master/engine/...", "master/rpc/...", "shell/..."}, modules: anyModule},
 	// Moves what stores keep; it knows the contract, and in its tests the adapters.
 	{
 		packages: "master/archive/...", project: []tree{"dag", "master/store"}, modules: anyModule,
@@ -119,7 +124,7 @@ var thriftUsers = []tree{"idl/...", "master/rpc/...", "master/clic-master", "she
 
 var (
 	storeAdapterMay = []tree{"dag", "master/store"}
-	frontEndMay     = []tree{"dag/...", "executors", "master/store", "master/engine/...", "master/results/..."}
+	frontEndMay     = []tree{"dag/...", "executors", "master/store", "master/engine/...", "master/results/...", "master/dfs", "master/uploads"}
 )
 
 // otherExecutors lists what the tests of an executor must leave alone: the other executors and everything above.

@@ -125,6 +125,14 @@ func (c *Client) PreviewResult(ctx context.Context, stageID string, lines int32)
 	return c.calls().PreviewResult_(ctx, stageID, lines)
 }
 
+// Upload sends a part of a content, at most UploadPart bytes, and gives what is missing.
+func (c *Client) Upload(ctx context.Context, content *master.Content, offset int64, data []byte) (*master.UploadState, error) {
+	return c.calls().Upload(ctx, content, offset, data)
+}
+
+// UploadPart is the most bytes that Upload sends at once.
+const UploadPart = 4 << 20
+
 // GetMasterInfo describes the master.
 func (c *Client) GetMasterInfo(ctx context.Context) (*master.MasterInfo, error) {
 	return c.calls().GetMasterInfo(ctx)

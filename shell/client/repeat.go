@@ -29,7 +29,7 @@ func repetitionOf(method string, args thrift.TStruct) repetition {
 	switch method {
 	case "listAllTask", "getTaskInfo", "getStageInfo", "getStageIdOfTask", "getStageResult",
 		"getTask", "listTasks", "getStage", "listStages", "explain", "getPlan", "planRetry",
-		"watch", "readLog", "getResult", "previewResult", "getMasterInfo",
+		"watch", "readLog", "getResult", "previewResult", "getMasterInfo", "upload",
 		"reportStarted", "reportPrepared", "reportCompleted", "reportFailed", "heartbeat", "reportProgress":
 		return same
 	case "suspend", "suspendTask", "resume", "resumeTask", "cancelTask", "cancelStage", "skipStage", "deleteTask":

@@ -37,6 +37,7 @@ type SubmitOptions struct {
 	Params    []string
 	ParamFile string
 	Labels    []string
+	Uploads   []string
 	Options   []string
 	Priority  int
 	// PrioritySet tells a priority of 0 from none.
@@ -61,11 +62,17 @@ func NewCmdSubmit(f *factory.Factory, runF func(*SubmitOptions) error) *cobra.Co
 
 The plan's text is sent to the master, which needs no access to the file. A plan that is not valid
 is refused with all its errors; nothing is started then. "-" reads the plan from the standard input.
-A file that ends in .jar is run with java, which builds its plan and submits it by itself.`,
+A file that ends in .jar is run with java, which builds its plan and submits it by itself.
+
+--upload sends a jar, a script or other small data to where the stages can read it, once however
+often it is used, and sets a parameter of the plan to its URI: that of the name before the =, or
+else of the file's own name, with a dash for whatever a parameter's name cannot have. It is kept
+for as long as the task is.`,
 		Example: `  clic submit plan.yaml
   clic submit plan.yaml --name nightly -p date=2026-01-31 -l team=data
   clic submit plan.yaml --watch
   TASK=$(clic submit plan.yaml --wait) && clic result "$TASK/report"
+  clic submit plan.yaml --upload jar=target/app.jar
   sed s/VERSION/7/ plan.yaml | clic submit -
   clic submit plan.yaml --dry-run`,
 		Args: args.Exactly("FILE"),
@@ -83,6 +90,7 @@ A file that ends in .jar is run with java, which builds its plan and submits it 
 	fl.StringArrayVarP(&opts.Params, "param", "p", nil, "parameter of the plan as `key=value` (repeatable)")
 	fl.StringVar(&opts.ParamFile, "param-file", "", "read parameters from a YAML or JSON `file`; --param goes before it")
 	fl.StringArrayVarP(&opts.Labels, "label", "l", nil, "label as `key=value` (repeatable)")
+	fl.StringArrayVar(&opts.Uploads, "upload", nil, "send a `[parameter=]file` along; the parameter becomes its URI for the stages (repeatable)")
 	fl.StringArrayVar(&opts.Options, "option", nil, "option for the executors as `key=value` (repeatable)")
 	fl.IntVar(&opts.Priority, "priority", 0, "tasks of higher priority get free slots first")
 	fl.BoolVar(&opts.DryRun, "dry-run", false, "check the plan on the master, start nothing")
@@ -104,8 +112,15 @@ func submitRun(ctx context.Context, opts *SubmitOptions) error {
 	if err != nil {
 		return err
 	}
+	files, err := uploads(opts.Uploads, s.Parameters)
+	if err != nil {
+		return err
+	}
 	c, err := opts.Client()
 	if err != nil {
+		return err
+	}
+	if err := sendAll(ctx, opts.IO, c, s, files); err != nil {
 		return err
 	}
 	answer, err := send(ctx, opts, c, s)

@@ -1015,6 +1015,7 @@ func (p *ReportAnswer) String() string {
 //   - Options: Options for executors (a namespace, a working directory).
 //   - RetainMillis: How long the task is kept after its end; absent: the master's default.
 //   - Suspended: Start with everything held, as if the entry had been suspended.
+//   - Uploads: What was uploaded for the task. It is kept for as long as the task is, unless another one uses it too.
 type Submission struct {
 	PlanName     string            `thrift:"planName,1" db:"planName" json:"planName"`
 	Plan         string            `thrift:"plan,2" db:"plan" json:"plan"`
@@ -1028,6 +1029,7 @@ type Submission struct {
 	Options      map[string]string `thrift:"options,10" db:"options" json:"options,omitempty"`
 	RetainMillis *int64            `thrift:"retainMillis,11" db:"retainMillis" json:"retainMillis,omitempty"`
 	Suspended    *bool             `thrift:"suspended,12" db:"suspended" json:"suspended,omitempty"`
+	Uploads      []*Content        `thrift:"uploads,13" db:"uploads" json:"uploads,omitempty"`
 }
 
 func NewSubmission() *Submission {
@@ -1122,6 +1124,12 @@ func (p *Submission) GetSuspended() bool {
 	}
 	return *p.Suspended
 }
+
+var Submission_Uploads_DEFAULT []*Content
+
+func (p *Submission) GetUploads() []*Content {
+	return p.Uploads
+}
 func (p *Submission) IsSetFileName() bool {
 	return p.FileName != nil
 }
@@ -1160,6 +1168,10 @@ func (p *Submission) IsSetRetainMillis() bool {
 
 func (p *Submission) IsSetSuspended() bool {
 	return p.Suspended != nil
+}
+
+func (p *Submission) IsSetUploads() bool {
+	return p.Uploads != nil
 }
 
 func (p *Submission) Read(ctx context.Context, iprot thrift.TProtocol) error {
@@ -1289,6 +1301,16 @@ func (p *Submission) Read(ctx context.Context, iprot thrift.TProtocol) error {
 		case 12:
 			if fieldTypeId == thrift.BOOL {
 				if err := p.ReadField12(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 13:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField13(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -1476,6 +1498,26 @@ func (p *Submission) ReadField12(ctx context.Context, iprot thrift.TProtocol) er
 	return nil
 }
 
+func (p *Submission) ReadField13(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]*Content, 0, size)
+	p.Uploads = tSlice
+	for i := 0; i < size; i++ {
+		_elem9 := &Content{}
+		if err := _elem9.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem9), err)
+		}
+		p.Uploads = append(p.Uploads, _elem9)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
 func (p *Submission) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "Submission"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
@@ -1515,6 +1557,9 @@ func (p *Submission) Write(ctx context.Context, oprot thrift.TProtocol) error {
 			return err
 		}
 		if err := p.writeField12(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField13(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -1736,6 +1781,29 @@ func (p *Submission) writeField12(ctx context.Context, oprot thrift.TProtocol) (
 	return err
 }
 
+func (p *Submission) writeField13(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetUploads() {
+		if err := oprot.WriteFieldBegin(ctx, "uploads", thrift.LIST, 13); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 13:uploads: ", p), err)
+		}
+		if err := oprot.WriteListBegin(ctx, thrift.STRUCT, len(p.Uploads)); err != nil {
+			return thrift.PrependError("error writing list begin: ", err)
+		}
+		for _, v := range p.Uploads {
+			if err := v.Write(ctx, oprot); err != nil {
+				return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", v), err)
+			}
+		}
+		if err := oprot.WriteListEnd(ctx); err != nil {
+			return thrift.PrependError("error writing list end: ", err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 13:uploads: ", p), err)
+		}
+	}
+	return err
+}
+
 func (p *Submission) Equals(other *Submission) bool {
 	if p == other {
 		return true
@@ -1760,8 +1828,8 @@ func (p *Submission) Equals(other *Submission) bool {
 		return false
 	}
 	for k, _tgt := range p.Parameters {
-		_src9 := other.Parameters[k]
-		if _tgt != _src9 {
+		_src10 := other.Parameters[k]
+		if _tgt != _src10 {
 			return false
 		}
 	}
@@ -1769,8 +1837,8 @@ func (p *Submission) Equals(other *Submission) bool {
 		return false
 	}
 	for k, _tgt := range p.Labels {
-		_src10 := other.Labels[k]
-		if _tgt != _src10 {
+		_src11 := other.Labels[k]
+		if _tgt != _src11 {
 			return false
 		}
 	}
@@ -1810,8 +1878,8 @@ func (p *Submission) Equals(other *Submission) bool {
 		return false
 	}
 	for k, _tgt := range p.Options {
-		_src11 := other.Options[k]
-		if _tgt != _src11 {
+		_src12 := other.Options[k]
+		if _tgt != _src12 {
 			return false
 		}
 	}
@@ -1831,6 +1899,15 @@ func (p *Submission) Equals(other *Submission) bool {
 			return false
 		}
 	}
+	if len(p.Uploads) != len(other.Uploads) {
+		return false
+	}
+	for i, _tgt := range p.Uploads {
+		_src13 := other.Uploads[i]
+		if !_tgt.Equals(_src13) {
+			return false
+		}
+	}
 	return true
 }
 
@@ -1839,6 +1916,406 @@ func (p *Submission) String() string {
 		return "<nil>"
 	}
 	return fmt.Sprintf("Submission(%+v)", *p)
+}
+
+// A file that is uploaded: the same bytes under the same name are the same content.
+//
+// Attributes:
+//   - Sha256: Of all its bytes, in lower-case hexadecimal digits.
+//   - Size
+//   - Name: The file's name, without directories.
+type Content struct {
+	Sha256 string `thrift:"sha256,1" db:"sha256" json:"sha256"`
+	Size   int64  `thrift:"size,2" db:"size" json:"size"`
+	Name   string `thrift:"name,3" db:"name" json:"name"`
+}
+
+func NewContent() *Content {
+	return &Content{}
+}
+
+func (p *Content) GetSha256() string {
+	return p.Sha256
+}
+
+func (p *Content) GetSize() int64 {
+	return p.Size
+}
+
+func (p *Content) GetName() string {
+	return p.Name
+}
+func (p *Content) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 3:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *Content) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 1: ", err)
+	} else {
+		p.Sha256 = v
+	}
+	return nil
+}
+
+func (p *Content) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.Size = v
+	}
+	return nil
+}
+
+func (p *Content) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 3: ", err)
+	} else {
+		p.Name = v
+	}
+	return nil
+}
+
+func (p *Content) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "Content"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *Content) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "sha256", thrift.STRING, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:sha256: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Sha256)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.sha256 (1) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:sha256: ", p), err)
+	}
+	return err
+}
+
+func (p *Content) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "size", thrift.I64, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:size: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Size)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.size (2) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:size: ", p), err)
+	}
+	return err
+}
+
+func (p *Content) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "name", thrift.STRING, 3); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:name: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Name)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.name (3) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:name: ", p), err)
+	}
+	return err
+}
+
+func (p *Content) Equals(other *Content) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if p.Sha256 != other.Sha256 {
+		return false
+	}
+	if p.Size != other.Size {
+		return false
+	}
+	if p.Name != other.Name {
+		return false
+	}
+	return true
+}
+
+func (p *Content) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("Content(%+v)", *p)
+}
+
+// Attributes:
+//   - Offset: The first byte that is missing: the next part begins there.
+//   - Complete
+//   - URI: Where stages find it once it is complete.
+type UploadState struct {
+	Offset   int64  `thrift:"offset,1" db:"offset" json:"offset"`
+	Complete bool   `thrift:"complete,2" db:"complete" json:"complete"`
+	URI      string `thrift:"uri,3" db:"uri" json:"uri"`
+}
+
+func NewUploadState() *UploadState {
+	return &UploadState{}
+}
+
+func (p *UploadState) GetOffset() int64 {
+	return p.Offset
+}
+
+func (p *UploadState) GetComplete() bool {
+	return p.Complete
+}
+
+func (p *UploadState) GetURI() string {
+	return p.URI
+}
+func (p *UploadState) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.BOOL {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 3:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *UploadState) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 1: ", err)
+	} else {
+		p.Offset = v
+	}
+	return nil
+}
+
+func (p *UploadState) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBool(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.Complete = v
+	}
+	return nil
+}
+
+func (p *UploadState) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 3: ", err)
+	} else {
+		p.URI = v
+	}
+	return nil
+}
+
+func (p *UploadState) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "UploadState"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *UploadState) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "offset", thrift.I64, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:offset: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Offset)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.offset (1) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:offset: ", p), err)
+	}
+	return err
+}
+
+func (p *UploadState) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "complete", thrift.BOOL, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:complete: ", p), err)
+	}
+	if err := oprot.WriteBool(ctx, bool(p.Complete)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.complete (2) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:complete: ", p), err)
+	}
+	return err
+}
+
+func (p *UploadState) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "uri", thrift.STRING, 3); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:uri: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.URI)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.uri (3) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:uri: ", p), err)
+	}
+	return err
+}
+
+func (p *UploadState) Equals(other *UploadState) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if p.Offset != other.Offset {
+		return false
+	}
+	if p.Complete != other.Complete {
+		return false
+	}
+	if p.URI != other.URI {
+		return false
+	}
+	return true
+}
+
+func (p *UploadState) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("UploadState(%+v)", *p)
 }
 
 // Attributes:
@@ -1967,11 +2444,11 @@ func (p *SubmitAnswer) ReadField3(ctx context.Context, iprot thrift.TProtocol) e
 	tSlice := make([]*base.Diagnostic, 0, size)
 	p.Diagnostics = tSlice
 	for i := 0; i < size; i++ {
-		_elem12 := &base.Diagnostic{}
-		if err := _elem12.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem12), err)
+		_elem14 := &base.Diagnostic{}
+		if err := _elem14.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem14), err)
 		}
-		p.Diagnostics = append(p.Diagnostics, _elem12)
+		p.Diagnostics = append(p.Diagnostics, _elem14)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -2091,8 +2568,8 @@ func (p *SubmitAnswer) Equals(other *SubmitAnswer) bool {
 		return false
 	}
 	for i, _tgt := range p.Diagnostics {
-		_src13 := other.Diagnostics[i]
-		if !_tgt.Equals(_src13) {
+		_src15 := other.Diagnostics[i]
+		if !_tgt.Equals(_src15) {
 			return false
 		}
 	}
@@ -2835,13 +3312,13 @@ func (p *Explanation) ReadField3(ctx context.Context, iprot thrift.TProtocol) er
 	tSlice := make([]string, 0, size)
 	p.Stages = tSlice
 	for i := 0; i < size; i++ {
-		var _elem14 string
+		var _elem16 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem14 = v
+			_elem16 = v
 		}
-		p.Stages = append(p.Stages, _elem14)
+		p.Stages = append(p.Stages, _elem16)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -2963,8 +3440,8 @@ func (p *Explanation) Equals(other *Explanation) bool {
 		return false
 	}
 	for i, _tgt := range p.Stages {
-		_src15 := other.Stages[i]
-		if _tgt != _src15 {
+		_src17 := other.Stages[i]
+		if _tgt != _src17 {
 			return false
 		}
 	}
@@ -3466,19 +3943,19 @@ func (p *TaskInfo) ReadField9(ctx context.Context, iprot thrift.TProtocol) error
 	tMap := make(map[string]string, size)
 	p.Labels = tMap
 	for i := 0; i < size; i++ {
-		var _key16 string
+		var _key18 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key16 = v
+			_key18 = v
 		}
-		var _val17 string
+		var _val19 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val17 = v
+			_val19 = v
 		}
-		p.Labels[_key16] = _val17
+		p.Labels[_key18] = _val19
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -3494,19 +3971,19 @@ func (p *TaskInfo) ReadField10(ctx context.Context, iprot thrift.TProtocol) erro
 	tMap := make(map[string]string, size)
 	p.Parameters = tMap
 	for i := 0; i < size; i++ {
-		var _key18 string
+		var _key20 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key18 = v
+			_key20 = v
 		}
-		var _val19 string
+		var _val21 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val19 = v
+			_val21 = v
 		}
-		p.Parameters[_key18] = _val19
+		p.Parameters[_key20] = _val21
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -3522,19 +3999,19 @@ func (p *TaskInfo) ReadField11(ctx context.Context, iprot thrift.TProtocol) erro
 	tMap := make(map[string]int32, size)
 	p.Counts = tMap
 	for i := 0; i < size; i++ {
-		var _key20 string
+		var _key22 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key20 = v
+			_key22 = v
 		}
-		var _val21 int32
+		var _val23 int32
 		if v, err := iprot.ReadI32(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val21 = v
+			_val23 = v
 		}
-		p.Counts[_key20] = _val21
+		p.Counts[_key22] = _val23
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -3559,11 +4036,11 @@ func (p *TaskInfo) ReadField13(ctx context.Context, iprot thrift.TProtocol) erro
 	tSlice := make([]*Hold, 0, size)
 	p.Holds = tSlice
 	for i := 0; i < size; i++ {
-		_elem22 := &Hold{}
-		if err := _elem22.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem22), err)
+		_elem24 := &Hold{}
+		if err := _elem24.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem24), err)
 		}
-		p.Holds = append(p.Holds, _elem22)
+		p.Holds = append(p.Holds, _elem24)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -3597,19 +4074,19 @@ func (p *TaskInfo) ReadField16(ctx context.Context, iprot thrift.TProtocol) erro
 	tMap := make(map[string]string, size)
 	p.Outputs = tMap
 	for i := 0; i < size; i++ {
-		var _key23 string
+		var _key25 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key23 = v
+			_key25 = v
 		}
-		var _val24 string
+		var _val26 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val24 = v
+			_val26 = v
 		}
-		p.Outputs[_key23] = _val24
+		p.Outputs[_key25] = _val26
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -4105,8 +4582,8 @@ func (p *TaskInfo) Equals(other *TaskInfo) bool {
 		return false
 	}
 	for k, _tgt := range p.Labels {
-		_src25 := other.Labels[k]
-		if _tgt != _src25 {
+		_src27 := other.Labels[k]
+		if _tgt != _src27 {
 			return false
 		}
 	}
@@ -4114,8 +4591,8 @@ func (p *TaskInfo) Equals(other *TaskInfo) bool {
 		return false
 	}
 	for k, _tgt := range p.Parameters {
-		_src26 := other.Parameters[k]
-		if _tgt != _src26 {
+		_src28 := other.Parameters[k]
+		if _tgt != _src28 {
 			return false
 		}
 	}
@@ -4123,8 +4600,8 @@ func (p *TaskInfo) Equals(other *TaskInfo) bool {
 		return false
 	}
 	for k, _tgt := range p.Counts {
-		_src27 := other.Counts[k]
-		if _tgt != _src27 {
+		_src29 := other.Counts[k]
+		if _tgt != _src29 {
 			return false
 		}
 	}
@@ -4135,8 +4612,8 @@ func (p *TaskInfo) Equals(other *TaskInfo) bool {
 		return false
 	}
 	for i, _tgt := range p.Holds {
-		_src28 := other.Holds[i]
-		if !_tgt.Equals(_src28) {
+		_src30 := other.Holds[i]
+		if !_tgt.Equals(_src30) {
 			return false
 		}
 	}
@@ -4150,8 +4627,8 @@ func (p *TaskInfo) Equals(other *TaskInfo) bool {
 		return false
 	}
 	for k, _tgt := range p.Outputs {
-		_src29 := other.Outputs[k]
-		if _tgt != _src29 {
+		_src31 := other.Outputs[k]
+		if _tgt != _src31 {
 			return false
 		}
 	}
@@ -5225,13 +5702,13 @@ func (p *StageInfo) ReadField9(ctx context.Context, iprot thrift.TProtocol) erro
 	tSlice := make([]string, 0, size)
 	p.Parents = tSlice
 	for i := 0; i < size; i++ {
-		var _elem30 string
+		var _elem32 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem30 = v
+			_elem32 = v
 		}
-		p.Parents = append(p.Parents, _elem30)
+		p.Parents = append(p.Parents, _elem32)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -5247,13 +5724,13 @@ func (p *StageInfo) ReadField10(ctx context.Context, iprot thrift.TProtocol) err
 	tSlice := make([]string, 0, size)
 	p.Children = tSlice
 	for i := 0; i < size; i++ {
-		var _elem31 string
+		var _elem33 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem31 = v
+			_elem33 = v
 		}
-		p.Children = append(p.Children, _elem31)
+		p.Children = append(p.Children, _elem33)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -5366,11 +5843,11 @@ func (p *StageInfo) ReadField22(ctx context.Context, iprot thrift.TProtocol) err
 	tSlice := make([]*Hold, 0, size)
 	p.Holds = tSlice
 	for i := 0; i < size; i++ {
-		_elem32 := &Hold{}
-		if err := _elem32.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem32), err)
+		_elem34 := &Hold{}
+		if err := _elem34.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem34), err)
 		}
-		p.Holds = append(p.Holds, _elem32)
+		p.Holds = append(p.Holds, _elem34)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -5386,11 +5863,11 @@ func (p *StageInfo) ReadField23(ctx context.Context, iprot thrift.TProtocol) err
 	tSlice := make([]*AttemptInfo, 0, size)
 	p.Attempts = tSlice
 	for i := 0; i < size; i++ {
-		_elem33 := &AttemptInfo{}
-		if err := _elem33.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem33), err)
+		_elem35 := &AttemptInfo{}
+		if err := _elem35.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem35), err)
 		}
-		p.Attempts = append(p.Attempts, _elem33)
+		p.Attempts = append(p.Attempts, _elem35)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -5415,13 +5892,13 @@ func (p *StageInfo) ReadField25(ctx context.Context, iprot thrift.TProtocol) err
 	tSlice := make([]string, 0, size)
 	p.Warnings = tSlice
 	for i := 0; i < size; i++ {
-		var _elem34 string
+		var _elem36 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem34 = v
+			_elem36 = v
 		}
-		p.Warnings = append(p.Warnings, _elem34)
+		p.Warnings = append(p.Warnings, _elem36)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -5437,19 +5914,19 @@ func (p *StageInfo) ReadField26(ctx context.Context, iprot thrift.TProtocol) err
 	tMap := make(map[string]string, size)
 	p.Inputs = tMap
 	for i := 0; i < size; i++ {
-		var _key35 string
+		var _key37 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key35 = v
+			_key37 = v
 		}
-		var _val36 string
+		var _val38 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val36 = v
+			_val38 = v
 		}
-		p.Inputs[_key35] = _val36
+		p.Inputs[_key37] = _val38
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -6219,8 +6696,8 @@ func (p *StageInfo) Equals(other *StageInfo) bool {
 		return false
 	}
 	for i, _tgt := range p.Parents {
-		_src37 := other.Parents[i]
-		if _tgt != _src37 {
+		_src39 := other.Parents[i]
+		if _tgt != _src39 {
 			return false
 		}
 	}
@@ -6228,8 +6705,8 @@ func (p *StageInfo) Equals(other *StageInfo) bool {
 		return false
 	}
 	for i, _tgt := range p.Children {
-		_src38 := other.Children[i]
-		if _tgt != _src38 {
+		_src40 := other.Children[i]
+		if _tgt != _src40 {
 			return false
 		}
 	}
@@ -6275,8 +6752,8 @@ func (p *StageInfo) Equals(other *StageInfo) bool {
 		return false
 	}
 	for i, _tgt := range p.Holds {
-		_src39 := other.Holds[i]
-		if !_tgt.Equals(_src39) {
+		_src41 := other.Holds[i]
+		if !_tgt.Equals(_src41) {
 			return false
 		}
 	}
@@ -6284,8 +6761,8 @@ func (p *StageInfo) Equals(other *StageInfo) bool {
 		return false
 	}
 	for i, _tgt := range p.Attempts {
-		_src40 := other.Attempts[i]
-		if !_tgt.Equals(_src40) {
+		_src42 := other.Attempts[i]
+		if !_tgt.Equals(_src42) {
 			return false
 		}
 	}
@@ -6296,8 +6773,8 @@ func (p *StageInfo) Equals(other *StageInfo) bool {
 		return false
 	}
 	for i, _tgt := range p.Warnings {
-		_src41 := other.Warnings[i]
-		if _tgt != _src41 {
+		_src43 := other.Warnings[i]
+		if _tgt != _src43 {
 			return false
 		}
 	}
@@ -6305,8 +6782,8 @@ func (p *StageInfo) Equals(other *StageInfo) bool {
 		return false
 	}
 	for k, _tgt := range p.Inputs {
-		_src42 := other.Inputs[k]
-		if _tgt != _src42 {
+		_src44 := other.Inputs[k]
+		if _tgt != _src44 {
 			return false
 		}
 	}
@@ -6595,14 +7072,14 @@ func (p *TaskQuery) ReadField1(ctx context.Context, iprot thrift.TProtocol) erro
 	tSlice := make([]TaskState, 0, size)
 	p.States = tSlice
 	for i := 0; i < size; i++ {
-		var _elem43 TaskState
+		var _elem45 TaskState
 		if v, err := iprot.ReadI32(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
 			temp := TaskState(v)
-			_elem43 = temp
+			_elem45 = temp
 		}
-		p.States = append(p.States, _elem43)
+		p.States = append(p.States, _elem45)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -6627,19 +7104,19 @@ func (p *TaskQuery) ReadField3(ctx context.Context, iprot thrift.TProtocol) erro
 	tMap := make(map[string]string, size)
 	p.Labels = tMap
 	for i := 0; i < size; i++ {
-		var _key44 string
+		var _key46 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key44 = v
+			_key46 = v
 		}
-		var _val45 string
+		var _val47 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val45 = v
+			_val47 = v
 		}
-		p.Labels[_key44] = _val45
+		p.Labels[_key46] = _val47
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -6853,8 +7330,8 @@ func (p *TaskQuery) Equals(other *TaskQuery) bool {
 		return false
 	}
 	for i, _tgt := range p.States {
-		_src46 := other.States[i]
-		if _tgt != _src46 {
+		_src48 := other.States[i]
+		if _tgt != _src48 {
 			return false
 		}
 	}
@@ -6870,8 +7347,8 @@ func (p *TaskQuery) Equals(other *TaskQuery) bool {
 		return false
 	}
 	for k, _tgt := range p.Labels {
-		_src47 := other.Labels[k]
-		if _tgt != _src47 {
+		_src49 := other.Labels[k]
+		if _tgt != _src49 {
 			return false
 		}
 	}
@@ -7018,11 +7495,11 @@ func (p *TaskPage) ReadField1(ctx context.Context, iprot thrift.TProtocol) error
 	tSlice := make([]*TaskInfo, 0, size)
 	p.Tasks = tSlice
 	for i := 0; i < size; i++ {
-		_elem48 := &TaskInfo{}
-		if err := _elem48.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem48), err)
+		_elem50 := &TaskInfo{}
+		if err := _elem50.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem50), err)
 		}
-		p.Tasks = append(p.Tasks, _elem48)
+		p.Tasks = append(p.Tasks, _elem50)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -7131,8 +7608,8 @@ func (p *TaskPage) Equals(other *TaskPage) bool {
 		return false
 	}
 	for i, _tgt := range p.Tasks {
-		_src49 := other.Tasks[i]
-		if !_tgt.Equals(_src49) {
+		_src51 := other.Tasks[i]
+		if !_tgt.Equals(_src51) {
 			return false
 		}
 	}
@@ -7348,14 +7825,14 @@ func (p *StageQuery) ReadField2(ctx context.Context, iprot thrift.TProtocol) err
 	tSlice := make([]StageState, 0, size)
 	p.States = tSlice
 	for i := 0; i < size; i++ {
-		var _elem50 StageState
+		var _elem52 StageState
 		if v, err := iprot.ReadI32(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
 			temp := StageState(v)
-			_elem50 = temp
+			_elem52 = temp
 		}
-		p.States = append(p.States, _elem50)
+		p.States = append(p.States, _elem52)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -7541,8 +8018,8 @@ func (p *StageQuery) Equals(other *StageQuery) bool {
 		return false
 	}
 	for i, _tgt := range p.States {
-		_src51 := other.States[i]
-		if _tgt != _src51 {
+		_src53 := other.States[i]
+		if _tgt != _src53 {
 			return false
 		}
 	}
@@ -7666,11 +8143,11 @@ func (p *StagePage) ReadField1(ctx context.Context, iprot thrift.TProtocol) erro
 	tSlice := make([]*StageInfo, 0, size)
 	p.Stages = tSlice
 	for i := 0; i < size; i++ {
-		_elem52 := &StageInfo{}
-		if err := _elem52.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem52), err)
+		_elem54 := &StageInfo{}
+		if err := _elem54.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem54), err)
 		}
-		p.Stages = append(p.Stages, _elem52)
+		p.Stages = append(p.Stages, _elem54)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -7752,8 +8229,8 @@ func (p *StagePage) Equals(other *StagePage) bool {
 		return false
 	}
 	for i, _tgt := range p.Stages {
-		_src53 := other.Stages[i]
-		if !_tgt.Equals(_src53) {
+		_src55 := other.Stages[i]
+		if !_tgt.Equals(_src55) {
 			return false
 		}
 	}
@@ -8297,11 +8774,11 @@ func (p *EventPage) ReadField1(ctx context.Context, iprot thrift.TProtocol) erro
 	tSlice := make([]*Event, 0, size)
 	p.Events = tSlice
 	for i := 0; i < size; i++ {
-		_elem54 := &Event{}
-		if err := _elem54.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem54), err)
+		_elem56 := &Event{}
+		if err := _elem56.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem56), err)
 		}
-		p.Events = append(p.Events, _elem54)
+		p.Events = append(p.Events, _elem56)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -8434,8 +8911,8 @@ func (p *EventPage) Equals(other *EventPage) bool {
 		return false
 	}
 	for i, _tgt := range p.Events {
-		_src55 := other.Events[i]
-		if !_tgt.Equals(_src55) {
+		_src57 := other.Events[i]
+		if !_tgt.Equals(_src57) {
 			return false
 		}
 	}
@@ -9656,13 +10133,13 @@ func (p *Preview) ReadField2(ctx context.Context, iprot thrift.TProtocol) error 
 	tSlice := make([]string, 0, size)
 	p.Lines = tSlice
 	for i := 0; i < size; i++ {
-		var _elem56 string
+		var _elem58 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem56 = v
+			_elem58 = v
 		}
-		p.Lines = append(p.Lines, _elem56)
+		p.Lines = append(p.Lines, _elem58)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -9678,13 +10155,13 @@ func (p *Preview) ReadField3(ctx context.Context, iprot thrift.TProtocol) error 
 	tSlice := make([]string, 0, size)
 	p.Columns = tSlice
 	for i := 0; i < size; i++ {
-		var _elem57 string
+		var _elem59 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem57 = v
+			_elem59 = v
 		}
-		p.Columns = append(p.Columns, _elem57)
+		p.Columns = append(p.Columns, _elem59)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -9705,20 +10182,20 @@ func (p *Preview) ReadField4(ctx context.Context, iprot thrift.TProtocol) error 
 			return thrift.PrependError("error reading list begin: ", err)
 		}
 		tSlice := make([]string, 0, size)
-		_elem58 := tSlice
+		_elem60 := tSlice
 		for i := 0; i < size; i++ {
-			var _elem59 string
+			var _elem61 string
 			if v, err := iprot.ReadString(ctx); err != nil {
 				return thrift.PrependError("error reading field 0: ", err)
 			} else {
-				_elem59 = v
+				_elem61 = v
 			}
-			_elem58 = append(_elem58, _elem59)
+			_elem60 = append(_elem60, _elem61)
 		}
 		if err := iprot.ReadListEnd(ctx); err != nil {
 			return thrift.PrependError("error reading list end: ", err)
 		}
-		p.Rows = append(p.Rows, _elem58)
+		p.Rows = append(p.Rows, _elem60)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -9879,8 +10356,8 @@ func (p *Preview) Equals(other *Preview) bool {
 		return false
 	}
 	for i, _tgt := range p.Lines {
-		_src60 := other.Lines[i]
-		if _tgt != _src60 {
+		_src62 := other.Lines[i]
+		if _tgt != _src62 {
 			return false
 		}
 	}
@@ -9888,8 +10365,8 @@ func (p *Preview) Equals(other *Preview) bool {
 		return false
 	}
 	for i, _tgt := range p.Columns {
-		_src61 := other.Columns[i]
-		if _tgt != _src61 {
+		_src63 := other.Columns[i]
+		if _tgt != _src63 {
 			return false
 		}
 	}
@@ -9897,13 +10374,13 @@ func (p *Preview) Equals(other *Preview) bool {
 		return false
 	}
 	for i, _tgt := range p.Rows {
-		_src62 := other.Rows[i]
-		if len(_tgt) != len(_src62) {
+		_src64 := other.Rows[i]
+		if len(_tgt) != len(_src64) {
 			return false
 		}
 		for i, _tgt := range _tgt {
-			_src63 := _src62[i]
-			if _tgt != _src63 {
+			_src65 := _src64[i]
+			if _tgt != _src65 {
 				return false
 			}
 		}
@@ -9997,13 +10474,13 @@ func (p *RetryPlan) ReadField1(ctx context.Context, iprot thrift.TProtocol) erro
 	tSlice := make([]string, 0, size)
 	p.Reset = tSlice
 	for i := 0; i < size; i++ {
-		var _elem64 string
+		var _elem66 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem64 = v
+			_elem66 = v
 		}
-		p.Reset = append(p.Reset, _elem64)
+		p.Reset = append(p.Reset, _elem66)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -10019,13 +10496,13 @@ func (p *RetryPlan) ReadField2(ctx context.Context, iprot thrift.TProtocol) erro
 	tSlice := make([]string, 0, size)
 	p.Kept = tSlice
 	for i := 0; i < size; i++ {
-		var _elem65 string
+		var _elem67 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem65 = v
+			_elem67 = v
 		}
-		p.Kept = append(p.Kept, _elem65)
+		p.Kept = append(p.Kept, _elem67)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -10106,8 +10583,8 @@ func (p *RetryPlan) Equals(other *RetryPlan) bool {
 		return false
 	}
 	for i, _tgt := range p.Reset {
-		_src66 := other.Reset[i]
-		if _tgt != _src66 {
+		_src68 := other.Reset[i]
+		if _tgt != _src68 {
 			return false
 		}
 	}
@@ -10115,8 +10592,8 @@ func (p *RetryPlan) Equals(other *RetryPlan) bool {
 		return false
 	}
 	for i, _tgt := range p.Kept {
-		_src67 := other.Kept[i]
-		if _tgt != _src67 {
+		_src69 := other.Kept[i]
+		if _tgt != _src69 {
 			return false
 		}
 	}
@@ -10883,13 +11360,13 @@ func (p *MasterInfo) ReadField4(ctx context.Context, iprot thrift.TProtocol) err
 	tSlice := make([]string, 0, size)
 	p.Executors = tSlice
 	for i := 0; i < size; i++ {
-		var _elem68 string
+		var _elem70 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem68 = v
+			_elem70 = v
 		}
-		p.Executors = append(p.Executors, _elem68)
+		p.Executors = append(p.Executors, _elem70)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -10959,11 +11436,11 @@ func (p *MasterInfo) ReadField11(ctx context.Context, iprot thrift.TProtocol) er
 	tSlice := make([]*Member, 0, size)
 	p.Members = tSlice
 	for i := 0; i < size; i++ {
-		_elem69 := &Member{}
-		if err := _elem69.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem69), err)
+		_elem71 := &Member{}
+		if err := _elem71.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem71), err)
 		}
-		p.Members = append(p.Members, _elem69)
+		p.Members = append(p.Members, _elem71)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -11249,8 +11726,8 @@ func (p *MasterInfo) Equals(other *MasterInfo) bool {
 		return false
 	}
 	for i, _tgt := range p.Executors {
-		_src70 := other.Executors[i]
-		if _tgt != _src70 {
+		_src72 := other.Executors[i]
+		if _tgt != _src72 {
 			return false
 		}
 	}
@@ -11276,8 +11753,8 @@ func (p *MasterInfo) Equals(other *MasterInfo) bool {
 		return false
 	}
 	for i, _tgt := range p.Members {
-		_src71 := other.Members[i]
-		if !_tgt.Equals(_src71) {
+		_src73 := other.Members[i]
+		if !_tgt.Equals(_src73) {
 			return false
 		}
 	}
@@ -11380,18 +11857,18 @@ func (p *SchedulerServiceClient) SetLastResponseMeta_(meta thrift.ResponseMeta) 
 //   - StageId
 //   - SubmitMsg
 func (p *SchedulerServiceClient) PostStageStarted(ctx context.Context, stageId string, submitMsg map[string]string) (_r *base.ServiceBaseResult_, _err error) {
-	var _args72 SchedulerServicePostStageStartedArgs
-	_args72.StageId = stageId
-	_args72.SubmitMsg = submitMsg
-	var _result74 SchedulerServicePostStageStartedResult
-	var _meta73 thrift.ResponseMeta
-	_meta73, _err = p.Client_().Call(ctx, "postStageStarted", &_args72, &_result74)
-	p.SetLastResponseMeta_(_meta73)
+	var _args74 SchedulerServicePostStageStartedArgs
+	_args74.StageId = stageId
+	_args74.SubmitMsg = submitMsg
+	var _result76 SchedulerServicePostStageStartedResult
+	var _meta75 thrift.ResponseMeta
+	_meta75, _err = p.Client_().Call(ctx, "postStageStarted", &_args74, &_result76)
+	p.SetLastResponseMeta_(_meta75)
 	if _err != nil {
 		return
 	}
-	if _ret75 := _result74.GetSuccess(); _ret75 != nil {
-		return _ret75, nil
+	if _ret77 := _result76.GetSuccess(); _ret77 != nil {
+		return _ret77, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "postStageStarted failed: unknown result")
 }
@@ -11399,17 +11876,17 @@ func (p *SchedulerServiceClient) PostStageStarted(ctx context.Context, stageId s
 // Parameters:
 //   - StageId
 func (p *SchedulerServiceClient) PostDataPrepared(ctx context.Context, stageId string) (_r *base.ServiceBaseResult_, _err error) {
-	var _args76 SchedulerServicePostDataPreparedArgs
-	_args76.StageId = stageId
-	var _result78 SchedulerServicePostDataPreparedResult
-	var _meta77 thrift.ResponseMeta
-	_meta77, _err = p.Client_().Call(ctx, "postDataPrepared", &_args76, &_result78)
-	p.SetLastResponseMeta_(_meta77)
+	var _args78 SchedulerServicePostDataPreparedArgs
+	_args78.StageId = stageId
+	var _result80 SchedulerServicePostDataPreparedResult
+	var _meta79 thrift.ResponseMeta
+	_meta79, _err = p.Client_().Call(ctx, "postDataPrepared", &_args78, &_result80)
+	p.SetLastResponseMeta_(_meta79)
 	if _err != nil {
 		return
 	}
-	if _ret79 := _result78.GetSuccess(); _ret79 != nil {
-		return _ret79, nil
+	if _ret81 := _result80.GetSuccess(); _ret81 != nil {
+		return _ret81, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "postDataPrepared failed: unknown result")
 }
@@ -11418,18 +11895,18 @@ func (p *SchedulerServiceClient) PostDataPrepared(ctx context.Context, stageId s
 //   - StageId
 //   - SubmitMsg
 func (p *SchedulerServiceClient) PostStageCompleted(ctx context.Context, stageId string, submitMsg map[string]string) (_r *base.ServiceBaseResult_, _err error) {
-	var _args80 SchedulerServicePostStageCompletedArgs
-	_args80.StageId = stageId
-	_args80.SubmitMsg = submitMsg
-	var _result82 SchedulerServicePostStageCompletedResult
-	var _meta81 thrift.ResponseMeta
-	_meta81, _err = p.Client_().Call(ctx, "postStageCompleted", &_args80, &_result82)
-	p.SetLastResponseMeta_(_meta81)
+	var _args82 SchedulerServicePostStageCompletedArgs
+	_args82.StageId = stageId
+	_args82.SubmitMsg = submitMsg
+	var _result84 SchedulerServicePostStageCompletedResult
+	var _meta83 thrift.ResponseMeta
+	_meta83, _err = p.Client_().Call(ctx, "postStageCompleted", &_args82, &_result84)
+	p.SetLastResponseMeta_(_meta83)
 	if _err != nil {
 		return
 	}
-	if _ret83 := _result82.GetSuccess(); _ret83 != nil {
-		return _ret83, nil
+	if _ret85 := _result84.GetSuccess(); _ret85 != nil {
+		return _ret85, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "postStageCompleted failed: unknown result")
 }
@@ -11438,23 +11915,23 @@ func (p *SchedulerServiceClient) PostStageCompleted(ctx context.Context, stageId
 //   - Attempt
 //   - Info
 func (p *SchedulerServiceClient) ReportStarted(ctx context.Context, attempt *AttemptRef, info map[string]string) (_r *ReportAnswer, _err error) {
-	var _args84 SchedulerServiceReportStartedArgs
-	_args84.Attempt = attempt
-	_args84.Info = info
-	var _result86 SchedulerServiceReportStartedResult
-	var _meta85 thrift.ResponseMeta
-	_meta85, _err = p.Client_().Call(ctx, "reportStarted", &_args84, &_result86)
-	p.SetLastResponseMeta_(_meta85)
+	var _args86 SchedulerServiceReportStartedArgs
+	_args86.Attempt = attempt
+	_args86.Info = info
+	var _result88 SchedulerServiceReportStartedResult
+	var _meta87 thrift.ResponseMeta
+	_meta87, _err = p.Client_().Call(ctx, "reportStarted", &_args86, &_result88)
+	p.SetLastResponseMeta_(_meta87)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result86.Error != nil:
-		return _r, _result86.Error
+	case _result88.Error != nil:
+		return _r, _result88.Error
 	}
 
-	if _ret87 := _result86.GetSuccess(); _ret87 != nil {
-		return _ret87, nil
+	if _ret89 := _result88.GetSuccess(); _ret89 != nil {
+		return _ret89, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "reportStarted failed: unknown result")
 }
@@ -11462,22 +11939,22 @@ func (p *SchedulerServiceClient) ReportStarted(ctx context.Context, attempt *Att
 // Parameters:
 //   - Attempt
 func (p *SchedulerServiceClient) ReportPrepared(ctx context.Context, attempt *AttemptRef) (_r *ReportAnswer, _err error) {
-	var _args88 SchedulerServiceReportPreparedArgs
-	_args88.Attempt = attempt
-	var _result90 SchedulerServiceReportPreparedResult
-	var _meta89 thrift.ResponseMeta
-	_meta89, _err = p.Client_().Call(ctx, "reportPrepared", &_args88, &_result90)
-	p.SetLastResponseMeta_(_meta89)
+	var _args90 SchedulerServiceReportPreparedArgs
+	_args90.Attempt = attempt
+	var _result92 SchedulerServiceReportPreparedResult
+	var _meta91 thrift.ResponseMeta
+	_meta91, _err = p.Client_().Call(ctx, "reportPrepared", &_args90, &_result92)
+	p.SetLastResponseMeta_(_meta91)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result90.Error != nil:
-		return _r, _result90.Error
+	case _result92.Error != nil:
+		return _r, _result92.Error
 	}
 
-	if _ret91 := _result90.GetSuccess(); _ret91 != nil {
-		return _ret91, nil
+	if _ret93 := _result92.GetSuccess(); _ret93 != nil {
+		return _ret93, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "reportPrepared failed: unknown result")
 }
@@ -11486,23 +11963,23 @@ func (p *SchedulerServiceClient) ReportPrepared(ctx context.Context, attempt *At
 //   - Attempt
 //   - Outputs
 func (p *SchedulerServiceClient) ReportCompleted(ctx context.Context, attempt *AttemptRef, outputs *StageOutputs) (_r *ReportAnswer, _err error) {
-	var _args92 SchedulerServiceReportCompletedArgs
-	_args92.Attempt = attempt
-	_args92.Outputs = outputs
-	var _result94 SchedulerServiceReportCompletedResult
-	var _meta93 thrift.ResponseMeta
-	_meta93, _err = p.Client_().Call(ctx, "reportCompleted", &_args92, &_result94)
-	p.SetLastResponseMeta_(_meta93)
+	var _args94 SchedulerServiceReportCompletedArgs
+	_args94.Attempt = attempt
+	_args94.Outputs = outputs
+	var _result96 SchedulerServiceReportCompletedResult
+	var _meta95 thrift.ResponseMeta
+	_meta95, _err = p.Client_().Call(ctx, "reportCompleted", &_args94, &_result96)
+	p.SetLastResponseMeta_(_meta95)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result94.Error != nil:
-		return _r, _result94.Error
+	case _result96.Error != nil:
+		return _r, _result96.Error
 	}
 
-	if _ret95 := _result94.GetSuccess(); _ret95 != nil {
-		return _ret95, nil
+	if _ret97 := _result96.GetSuccess(); _ret97 != nil {
+		return _ret97, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "reportCompleted failed: unknown result")
 }
@@ -11512,24 +11989,24 @@ func (p *SchedulerServiceClient) ReportCompleted(ctx context.Context, attempt *A
 //   - Reason
 //   - ExitCode
 func (p *SchedulerServiceClient) ReportFailed(ctx context.Context, attempt *AttemptRef, reason string, exitCode int32) (_r *ReportAnswer, _err error) {
-	var _args96 SchedulerServiceReportFailedArgs
-	_args96.Attempt = attempt
-	_args96.Reason = reason
-	_args96.ExitCode = exitCode
-	var _result98 SchedulerServiceReportFailedResult
-	var _meta97 thrift.ResponseMeta
-	_meta97, _err = p.Client_().Call(ctx, "reportFailed", &_args96, &_result98)
-	p.SetLastResponseMeta_(_meta97)
+	var _args98 SchedulerServiceReportFailedArgs
+	_args98.Attempt = attempt
+	_args98.Reason = reason
+	_args98.ExitCode = exitCode
+	var _result100 SchedulerServiceReportFailedResult
+	var _meta99 thrift.ResponseMeta
+	_meta99, _err = p.Client_().Call(ctx, "reportFailed", &_args98, &_result100)
+	p.SetLastResponseMeta_(_meta99)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result98.Error != nil:
-		return _r, _result98.Error
+	case _result100.Error != nil:
+		return _r, _result100.Error
 	}
 
-	if _ret99 := _result98.GetSuccess(); _ret99 != nil {
-		return _ret99, nil
+	if _ret101 := _result100.GetSuccess(); _ret101 != nil {
+		return _ret101, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "reportFailed failed: unknown result")
 }
@@ -11537,22 +12014,22 @@ func (p *SchedulerServiceClient) ReportFailed(ctx context.Context, attempt *Atte
 // Parameters:
 //   - Attempt
 func (p *SchedulerServiceClient) Heartbeat(ctx context.Context, attempt *AttemptRef) (_r *ReportAnswer, _err error) {
-	var _args100 SchedulerServiceHeartbeatArgs
-	_args100.Attempt = attempt
-	var _result102 SchedulerServiceHeartbeatResult
-	var _meta101 thrift.ResponseMeta
-	_meta101, _err = p.Client_().Call(ctx, "heartbeat", &_args100, &_result102)
-	p.SetLastResponseMeta_(_meta101)
+	var _args102 SchedulerServiceHeartbeatArgs
+	_args102.Attempt = attempt
+	var _result104 SchedulerServiceHeartbeatResult
+	var _meta103 thrift.ResponseMeta
+	_meta103, _err = p.Client_().Call(ctx, "heartbeat", &_args102, &_result104)
+	p.SetLastResponseMeta_(_meta103)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result102.Error != nil:
-		return _r, _result102.Error
+	case _result104.Error != nil:
+		return _r, _result104.Error
 	}
 
-	if _ret103 := _result102.GetSuccess(); _ret103 != nil {
-		return _ret103, nil
+	if _ret105 := _result104.GetSuccess(); _ret105 != nil {
+		return _ret105, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "heartbeat failed: unknown result")
 }
@@ -11563,25 +12040,25 @@ func (p *SchedulerServiceClient) Heartbeat(ctx context.Context, attempt *Attempt
 //   - Total
 //   - Message
 func (p *SchedulerServiceClient) ReportProgress(ctx context.Context, attempt *AttemptRef, done int64, total int64, message string) (_r *ReportAnswer, _err error) {
-	var _args104 SchedulerServiceReportProgressArgs
-	_args104.Attempt = attempt
-	_args104.Done = done
-	_args104.Total = total
-	_args104.Message = message
-	var _result106 SchedulerServiceReportProgressResult
-	var _meta105 thrift.ResponseMeta
-	_meta105, _err = p.Client_().Call(ctx, "reportProgress", &_args104, &_result106)
-	p.SetLastResponseMeta_(_meta105)
+	var _args106 SchedulerServiceReportProgressArgs
+	_args106.Attempt = attempt
+	_args106.Done = done
+	_args106.Total = total
+	_args106.Message = message
+	var _result108 SchedulerServiceReportProgressResult
+	var _meta107 thrift.ResponseMeta
+	_meta107, _err = p.Client_().Call(ctx, "reportProgress", &_args106, &_result108)
+	p.SetLastResponseMeta_(_meta107)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result106.Error != nil:
-		return _r, _result106.Error
+	case _result108.Error != nil:
+		return _r, _result108.Error
 	}
 
-	if _ret107 := _result106.GetSuccess(); _ret107 != nil {
-		return _ret107, nil
+	if _ret109 := _result108.GetSuccess(); _ret109 != nil {
+		return _ret109, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "reportProgress failed: unknown result")
 }
@@ -11606,17 +12083,17 @@ func (p *SchedulerServiceProcessor) ProcessorMap() map[string]thrift.TProcessorF
 
 func NewSchedulerServiceProcessor(handler SchedulerService) *SchedulerServiceProcessor {
 
-	self108 := &SchedulerServiceProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
-	self108.processorMap["postStageStarted"] = &schedulerServiceProcessorPostStageStarted{handler: handler}
-	self108.processorMap["postDataPrepared"] = &schedulerServiceProcessorPostDataPrepared{handler: handler}
-	self108.processorMap["postStageCompleted"] = &schedulerServiceProcessorPostStageCompleted{handler: handler}
-	self108.processorMap["reportStarted"] = &schedulerServiceProcessorReportStarted{handler: handler}
-	self108.processorMap["reportPrepared"] = &schedulerServiceProcessorReportPrepared{handler: handler}
-	self108.processorMap["reportCompleted"] = &schedulerServiceProcessorReportCompleted{handler: handler}
-	self108.processorMap["reportFailed"] = &schedulerServiceProcessorReportFailed{handler: handler}
-	self108.processorMap["heartbeat"] = &schedulerServiceProcessorHeartbeat{handler: handler}
-	self108.processorMap["reportProgress"] = &schedulerServiceProcessorReportProgress{handler: handler}
-	return self108
+	self110 := &SchedulerServiceProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self110.processorMap["postStageStarted"] = &schedulerServiceProcessorPostStageStarted{handler: handler}
+	self110.processorMap["postDataPrepared"] = &schedulerServiceProcessorPostDataPrepared{handler: handler}
+	self110.processorMap["postStageCompleted"] = &schedulerServiceProcessorPostStageCompleted{handler: handler}
+	self110.processorMap["reportStarted"] = &schedulerServiceProcessorReportStarted{handler: handler}
+	self110.processorMap["reportPrepared"] = &schedulerServiceProcessorReportPrepared{handler: handler}
+	self110.processorMap["reportCompleted"] = &schedulerServiceProcessorReportCompleted{handler: handler}
+	self110.processorMap["reportFailed"] = &schedulerServiceProcessorReportFailed{handler: handler}
+	self110.processorMap["heartbeat"] = &schedulerServiceProcessorHeartbeat{handler: handler}
+	self110.processorMap["reportProgress"] = &schedulerServiceProcessorReportProgress{handler: handler}
+	return self110
 }
 
 func (p *SchedulerServiceProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -11629,12 +12106,12 @@ func (p *SchedulerServiceProcessor) Process(ctx context.Context, iprot, oprot th
 	}
 	iprot.Skip(ctx, thrift.STRUCT)
 	iprot.ReadMessageEnd(ctx)
-	x109 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	x111 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
 	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-	x109.Write(ctx, oprot)
+	x111.Write(ctx, oprot)
 	oprot.WriteMessageEnd(ctx)
 	oprot.Flush(ctx)
-	return false, x109
+	return false, x111
 
 }
 
@@ -11643,7 +12120,7 @@ type schedulerServiceProcessorPostStageStarted struct {
 }
 
 func (p *schedulerServiceProcessorPostStageStarted) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err110 error
+	var _write_err112 error
 	args := SchedulerServicePostStageStartedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11689,21 +12166,21 @@ func (p *schedulerServiceProcessorPostStageStarted) Process(ctx context.Context,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc111 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postStageStarted: "+err2.Error())
+		_exc113 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postStageStarted: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "postStageStarted", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err110 = thrift.WrapTException(err2)
+			_write_err112 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc111.Write(ctx, oprot); _write_err110 == nil && err2 != nil {
-			_write_err110 = thrift.WrapTException(err2)
+		if err2 := _exc113.Write(ctx, oprot); _write_err112 == nil && err2 != nil {
+			_write_err112 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err110 == nil && err2 != nil {
-			_write_err110 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err112 == nil && err2 != nil {
+			_write_err112 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err110 == nil && err2 != nil {
-			_write_err110 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err112 == nil && err2 != nil {
+			_write_err112 = thrift.WrapTException(err2)
 		}
-		if _write_err110 != nil {
-			return false, thrift.WrapTException(_write_err110)
+		if _write_err112 != nil {
+			return false, thrift.WrapTException(_write_err112)
 		}
 		return true, err
 	} else {
@@ -11711,19 +12188,19 @@ func (p *schedulerServiceProcessorPostStageStarted) Process(ctx context.Context,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "postStageStarted", thrift.REPLY, seqId); err2 != nil {
-		_write_err110 = thrift.WrapTException(err2)
+		_write_err112 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err110 == nil && err2 != nil {
-		_write_err110 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err112 == nil && err2 != nil {
+		_write_err112 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err110 == nil && err2 != nil {
-		_write_err110 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err112 == nil && err2 != nil {
+		_write_err112 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err110 == nil && err2 != nil {
-		_write_err110 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err112 == nil && err2 != nil {
+		_write_err112 = thrift.WrapTException(err2)
 	}
-	if _write_err110 != nil {
-		return false, thrift.WrapTException(_write_err110)
+	if _write_err112 != nil {
+		return false, thrift.WrapTException(_write_err112)
 	}
 	return true, err
 }
@@ -11733,7 +12210,7 @@ type schedulerServiceProcessorPostDataPrepared struct {
 }
 
 func (p *schedulerServiceProcessorPostDataPrepared) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err112 error
+	var _write_err114 error
 	args := SchedulerServicePostDataPreparedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11779,21 +12256,21 @@ func (p *schedulerServiceProcessorPostDataPrepared) Process(ctx context.Context,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc113 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postDataPrepared: "+err2.Error())
+		_exc115 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postDataPrepared: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "postDataPrepared", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err112 = thrift.WrapTException(err2)
+			_write_err114 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc113.Write(ctx, oprot); _write_err112 == nil && err2 != nil {
-			_write_err112 = thrift.WrapTException(err2)
+		if err2 := _exc115.Write(ctx, oprot); _write_err114 == nil && err2 != nil {
+			_write_err114 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err112 == nil && err2 != nil {
-			_write_err112 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err114 == nil && err2 != nil {
+			_write_err114 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err112 == nil && err2 != nil {
-			_write_err112 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err114 == nil && err2 != nil {
+			_write_err114 = thrift.WrapTException(err2)
 		}
-		if _write_err112 != nil {
-			return false, thrift.WrapTException(_write_err112)
+		if _write_err114 != nil {
+			return false, thrift.WrapTException(_write_err114)
 		}
 		return true, err
 	} else {
@@ -11801,19 +12278,19 @@ func (p *schedulerServiceProcessorPostDataPrepared) Process(ctx context.Context,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "postDataPrepared", thrift.REPLY, seqId); err2 != nil {
-		_write_err112 = thrift.WrapTException(err2)
+		_write_err114 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err112 == nil && err2 != nil {
-		_write_err112 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err114 == nil && err2 != nil {
+		_write_err114 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err112 == nil && err2 != nil {
-		_write_err112 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err114 == nil && err2 != nil {
+		_write_err114 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err112 == nil && err2 != nil {
-		_write_err112 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err114 == nil && err2 != nil {
+		_write_err114 = thrift.WrapTException(err2)
 	}
-	if _write_err112 != nil {
-		return false, thrift.WrapTException(_write_err112)
+	if _write_err114 != nil {
+		return false, thrift.WrapTException(_write_err114)
 	}
 	return true, err
 }
@@ -11823,7 +12300,7 @@ type schedulerServiceProcessorPostStageCompleted struct {
 }
 
 func (p *schedulerServiceProcessorPostStageCompleted) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err114 error
+	var _write_err116 error
 	args := SchedulerServicePostStageCompletedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11869,21 +12346,21 @@ func (p *schedulerServiceProcessorPostStageCompleted) Process(ctx context.Contex
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc115 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postStageCompleted: "+err2.Error())
+		_exc117 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postStageCompleted: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "postStageCompleted", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err114 = thrift.WrapTException(err2)
+			_write_err116 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc115.Write(ctx, oprot); _write_err114 == nil && err2 != nil {
-			_write_err114 = thrift.WrapTException(err2)
+		if err2 := _exc117.Write(ctx, oprot); _write_err116 == nil && err2 != nil {
+			_write_err116 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err114 == nil && err2 != nil {
-			_write_err114 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err116 == nil && err2 != nil {
+			_write_err116 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err114 == nil && err2 != nil {
-			_write_err114 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err116 == nil && err2 != nil {
+			_write_err116 = thrift.WrapTException(err2)
 		}
-		if _write_err114 != nil {
-			return false, thrift.WrapTException(_write_err114)
+		if _write_err116 != nil {
+			return false, thrift.WrapTException(_write_err116)
 		}
 		return true, err
 	} else {
@@ -11891,19 +12368,19 @@ func (p *schedulerServiceProcessorPostStageCompleted) Process(ctx context.Contex
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "postStageCompleted", thrift.REPLY, seqId); err2 != nil {
-		_write_err114 = thrift.WrapTException(err2)
+		_write_err116 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err114 == nil && err2 != nil {
-		_write_err114 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err116 == nil && err2 != nil {
+		_write_err116 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err114 == nil && err2 != nil {
-		_write_err114 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err116 == nil && err2 != nil {
+		_write_err116 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err114 == nil && err2 != nil {
-		_write_err114 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err116 == nil && err2 != nil {
+		_write_err116 = thrift.WrapTException(err2)
 	}
-	if _write_err114 != nil {
-		return false, thrift.WrapTException(_write_err114)
+	if _write_err116 != nil {
+		return false, thrift.WrapTException(_write_err116)
 	}
 	return true, err
 }
@@ -11913,7 +12390,7 @@ type schedulerServiceProcessorReportStarted struct {
 }
 
 func (p *schedulerServiceProcessorReportStarted) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err116 error
+	var _write_err118 error
 	args := SchedulerServiceReportStartedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11963,21 +12440,21 @@ func (p *schedulerServiceProcessorReportStarted) Process(ctx context.Context, se
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc117 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportStarted: "+err2.Error())
+			_exc119 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportStarted: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "reportStarted", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err116 = thrift.WrapTException(err2)
+				_write_err118 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc117.Write(ctx, oprot); _write_err116 == nil && err2 != nil {
-				_write_err116 = thrift.WrapTException(err2)
+			if err2 := _exc119.Write(ctx, oprot); _write_err118 == nil && err2 != nil {
+				_write_err118 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err116 == nil && err2 != nil {
-				_write_err116 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err118 == nil && err2 != nil {
+				_write_err118 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err116 == nil && err2 != nil {
-				_write_err116 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err118 == nil && err2 != nil {
+				_write_err118 = thrift.WrapTException(err2)
 			}
-			if _write_err116 != nil {
-				return false, thrift.WrapTException(_write_err116)
+			if _write_err118 != nil {
+				return false, thrift.WrapTException(_write_err118)
 			}
 			return true, err
 		}
@@ -11986,19 +12463,19 @@ func (p *schedulerServiceProcessorReportStarted) Process(ctx context.Context, se
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "reportStarted", thrift.REPLY, seqId); err2 != nil {
-		_write_err116 = thrift.WrapTException(err2)
+		_write_err118 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err116 == nil && err2 != nil {
-		_write_err116 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err118 == nil && err2 != nil {
+		_write_err118 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err116 == nil && err2 != nil {
-		_write_err116 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err118 == nil && err2 != nil {
+		_write_err118 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err116 == nil && err2 != nil {
-		_write_err116 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err118 == nil && err2 != nil {
+		_write_err118 = thrift.WrapTException(err2)
 	}
-	if _write_err116 != nil {
-		return false, thrift.WrapTException(_write_err116)
+	if _write_err118 != nil {
+		return false, thrift.WrapTException(_write_err118)
 	}
 	return true, err
 }
@@ -12008,7 +12485,7 @@ type schedulerServiceProcessorReportPrepared struct {
 }
 
 func (p *schedulerServiceProcessorReportPrepared) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err118 error
+	var _write_err120 error
 	args := SchedulerServiceReportPreparedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12058,21 +12535,21 @@ func (p *schedulerServiceProcessorReportPrepared) Process(ctx context.Context, s
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc119 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportPrepared: "+err2.Error())
+			_exc121 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportPrepared: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "reportPrepared", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err118 = thrift.WrapTException(err2)
+				_write_err120 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc119.Write(ctx, oprot); _write_err118 == nil && err2 != nil {
-				_write_err118 = thrift.WrapTException(err2)
+			if err2 := _exc121.Write(ctx, oprot); _write_err120 == nil && err2 != nil {
+				_write_err120 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err118 == nil && err2 != nil {
-				_write_err118 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err120 == nil && err2 != nil {
+				_write_err120 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err118 == nil && err2 != nil {
-				_write_err118 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err120 == nil && err2 != nil {
+				_write_err120 = thrift.WrapTException(err2)
 			}
-			if _write_err118 != nil {
-				return false, thrift.WrapTException(_write_err118)
+			if _write_err120 != nil {
+				return false, thrift.WrapTException(_write_err120)
 			}
 			return true, err
 		}
@@ -12081,19 +12558,19 @@ func (p *schedulerServiceProcessorReportPrepared) Process(ctx context.Context, s
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "reportPrepared", thrift.REPLY, seqId); err2 != nil {
-		_write_err118 = thrift.WrapTException(err2)
+		_write_err120 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err118 == nil && err2 != nil {
-		_write_err118 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err120 == nil && err2 != nil {
+		_write_err120 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err118 == nil && err2 != nil {
-		_write_err118 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err120 == nil && err2 != nil {
+		_write_err120 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err118 == nil && err2 != nil {
-		_write_err118 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err120 == nil && err2 != nil {
+		_write_err120 = thrift.WrapTException(err2)
 	}
-	if _write_err118 != nil {
-		return false, thrift.WrapTException(_write_err118)
+	if _write_err120 != nil {
+		return false, thrift.WrapTException(_write_err120)
 	}
 	return true, err
 }
@@ -12103,7 +12580,7 @@ type schedulerServiceProcessorReportCompleted struct {
 }
 
 func (p *schedulerServiceProcessorReportCompleted) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err120 error
+	var _write_err122 error
 	args := SchedulerServiceReportCompletedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12153,21 +12630,21 @@ func (p *schedulerServiceProcessorReportCompleted) Process(ctx context.Context, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc121 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportCompleted: "+err2.Error())
+			_exc123 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportCompleted: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "reportCompleted", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err120 = thrift.WrapTException(err2)
+				_write_err122 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc121.Write(ctx, oprot); _write_err120 == nil && err2 != nil {
-				_write_err120 = thrift.WrapTException(err2)
+			if err2 := _exc123.Write(ctx, oprot); _write_err122 == nil && err2 != nil {
+				_write_err122 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err120 == nil && err2 != nil {
-				_write_err120 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err122 == nil && err2 != nil {
+				_write_err122 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err120 == nil && err2 != nil {
-				_write_err120 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err122 == nil && err2 != nil {
+				_write_err122 = thrift.WrapTException(err2)
 			}
-			if _write_err120 != nil {
-				return false, thrift.WrapTException(_write_err120)
+			if _write_err122 != nil {
+				return false, thrift.WrapTException(_write_err122)
 			}
 			return true, err
 		}
@@ -12176,19 +12653,19 @@ func (p *schedulerServiceProcessorReportCompleted) Process(ctx context.Context, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "reportCompleted", thrift.REPLY, seqId); err2 != nil {
-		_write_err120 = thrift.WrapTException(err2)
+		_write_err122 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err120 == nil && err2 != nil {
-		_write_err120 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err122 == nil && err2 != nil {
+		_write_err122 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err120 == nil && err2 != nil {
-		_write_err120 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err122 == nil && err2 != nil {
+		_write_err122 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err120 == nil && err2 != nil {
-		_write_err120 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err122 == nil && err2 != nil {
+		_write_err122 = thrift.WrapTException(err2)
 	}
-	if _write_err120 != nil {
-		return false, thrift.WrapTException(_write_err120)
+	if _write_err122 != nil {
+		return false, thrift.WrapTException(_write_err122)
 	}
 	return true, err
 }
@@ -12198,7 +12675,7 @@ type schedulerServiceProcessorReportFailed struct {
 }
 
 func (p *schedulerServiceProcessorReportFailed) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err122 error
+	var _write_err124 error
 	args := SchedulerServiceReportFailedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12248,21 +12725,21 @@ func (p *schedulerServiceProcessorReportFailed) Process(ctx context.Context, seq
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc123 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportFailed: "+err2.Error())
+			_exc125 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportFailed: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "reportFailed", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err122 = thrift.WrapTException(err2)
+				_write_err124 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc123.Write(ctx, oprot); _write_err122 == nil && err2 != nil {
-				_write_err122 = thrift.WrapTException(err2)
+			if err2 := _exc125.Write(ctx, oprot); _write_err124 == nil && err2 != nil {
+				_write_err124 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err122 == nil && err2 != nil {
-				_write_err122 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err124 == nil && err2 != nil {
+				_write_err124 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err122 == nil && err2 != nil {
-				_write_err122 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err124 == nil && err2 != nil {
+				_write_err124 = thrift.WrapTException(err2)
 			}
-			if _write_err122 != nil {
-				return false, thrift.WrapTException(_write_err122)
+			if _write_err124 != nil {
+				return false, thrift.WrapTException(_write_err124)
 			}
 			return true, err
 		}
@@ -12271,19 +12748,19 @@ func (p *schedulerServiceProcessorReportFailed) Process(ctx context.Context, seq
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "reportFailed", thrift.REPLY, seqId); err2 != nil {
-		_write_err122 = thrift.WrapTException(err2)
+		_write_err124 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err122 == nil && err2 != nil {
-		_write_err122 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err124 == nil && err2 != nil {
+		_write_err124 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err122 == nil && err2 != nil {
-		_write_err122 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err124 == nil && err2 != nil {
+		_write_err124 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err122 == nil && err2 != nil {
-		_write_err122 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err124 == nil && err2 != nil {
+		_write_err124 = thrift.WrapTException(err2)
 	}
-	if _write_err122 != nil {
-		return false, thrift.WrapTException(_write_err122)
+	if _write_err124 != nil {
+		return false, thrift.WrapTException(_write_err124)
 	}
 	return true, err
 }
@@ -12293,7 +12770,7 @@ type schedulerServiceProcessorHeartbeat struct {
 }
 
 func (p *schedulerServiceProcessorHeartbeat) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err124 error
+	var _write_err126 error
 	args := SchedulerServiceHeartbeatArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12343,21 +12820,21 @@ func (p *schedulerServiceProcessorHeartbeat) Process(ctx context.Context, seqId 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc125 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing heartbeat: "+err2.Error())
+			_exc127 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing heartbeat: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "heartbeat", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err124 = thrift.WrapTException(err2)
+				_write_err126 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc125.Write(ctx, oprot); _write_err124 == nil && err2 != nil {
-				_write_err124 = thrift.WrapTException(err2)
+			if err2 := _exc127.Write(ctx, oprot); _write_err126 == nil && err2 != nil {
+				_write_err126 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err124 == nil && err2 != nil {
-				_write_err124 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err126 == nil && err2 != nil {
+				_write_err126 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err124 == nil && err2 != nil {
-				_write_err124 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err126 == nil && err2 != nil {
+				_write_err126 = thrift.WrapTException(err2)
 			}
-			if _write_err124 != nil {
-				return false, thrift.WrapTException(_write_err124)
+			if _write_err126 != nil {
+				return false, thrift.WrapTException(_write_err126)
 			}
 			return true, err
 		}
@@ -12366,19 +12843,19 @@ func (p *schedulerServiceProcessorHeartbeat) Process(ctx context.Context, seqId 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "heartbeat", thrift.REPLY, seqId); err2 != nil {
-		_write_err124 = thrift.WrapTException(err2)
+		_write_err126 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err124 == nil && err2 != nil {
-		_write_err124 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err126 == nil && err2 != nil {
+		_write_err126 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err124 == nil && err2 != nil {
-		_write_err124 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err126 == nil && err2 != nil {
+		_write_err126 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err124 == nil && err2 != nil {
-		_write_err124 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err126 == nil && err2 != nil {
+		_write_err126 = thrift.WrapTException(err2)
 	}
-	if _write_err124 != nil {
-		return false, thrift.WrapTException(_write_err124)
+	if _write_err126 != nil {
+		return false, thrift.WrapTException(_write_err126)
 	}
 	return true, err
 }
@@ -12388,7 +12865,7 @@ type schedulerServiceProcessorReportProgress struct {
 }
 
 func (p *schedulerServiceProcessorReportProgress) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err126 error
+	var _write_err128 error
 	args := SchedulerServiceReportProgressArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12438,21 +12915,21 @@ func (p *schedulerServiceProcessorReportProgress) Process(ctx context.Context, s
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc127 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportProgress: "+err2.Error())
+			_exc129 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportProgress: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "reportProgress", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err126 = thrift.WrapTException(err2)
+				_write_err128 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc127.Write(ctx, oprot); _write_err126 == nil && err2 != nil {
-				_write_err126 = thrift.WrapTException(err2)
+			if err2 := _exc129.Write(ctx, oprot); _write_err128 == nil && err2 != nil {
+				_write_err128 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err126 == nil && err2 != nil {
-				_write_err126 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err128 == nil && err2 != nil {
+				_write_err128 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err126 == nil && err2 != nil {
-				_write_err126 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err128 == nil && err2 != nil {
+				_write_err128 = thrift.WrapTException(err2)
 			}
-			if _write_err126 != nil {
-				return false, thrift.WrapTException(_write_err126)
+			if _write_err128 != nil {
+				return false, thrift.WrapTException(_write_err128)
 			}
 			return true, err
 		}
@@ -12461,19 +12938,19 @@ func (p *schedulerServiceProcessorReportProgress) Process(ctx context.Context, s
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "reportProgress", thrift.REPLY, seqId); err2 != nil {
-		_write_err126 = thrift.WrapTException(err2)
+		_write_err128 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err126 == nil && err2 != nil {
-		_write_err126 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err128 == nil && err2 != nil {
+		_write_err128 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err126 == nil && err2 != nil {
-		_write_err126 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err128 == nil && err2 != nil {
+		_write_err128 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err126 == nil && err2 != nil {
-		_write_err126 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err128 == nil && err2 != nil {
+		_write_err128 = thrift.WrapTException(err2)
 	}
-	if _write_err126 != nil {
-		return false, thrift.WrapTException(_write_err126)
+	if _write_err128 != nil {
+		return false, thrift.WrapTException(_write_err128)
 	}
 	return true, err
 }
@@ -12565,19 +13042,19 @@ func (p *SchedulerServicePostStageStartedArgs) ReadField2(ctx context.Context, i
 	tMap := make(map[string]string, size)
 	p.SubmitMsg = tMap
 	for i := 0; i < size; i++ {
-		var _key128 string
+		var _key130 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key128 = v
+			_key130 = v
 		}
-		var _val129 string
+		var _val131 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val129 = v
+			_val131 = v
 		}
-		p.SubmitMsg[_key128] = _val129
+		p.SubmitMsg[_key130] = _val131
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -13052,19 +13529,19 @@ func (p *SchedulerServicePostStageCompletedArgs) ReadField2(ctx context.Context,
 	tMap := make(map[string]string, size)
 	p.SubmitMsg = tMap
 	for i := 0; i < size; i++ {
-		var _key130 string
+		var _key132 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key130 = v
+			_key132 = v
 		}
-		var _val131 string
+		var _val133 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val131 = v
+			_val133 = v
 		}
-		p.SubmitMsg[_key130] = _val131
+		p.SubmitMsg[_key132] = _val133
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -13339,19 +13816,19 @@ func (p *SchedulerServiceReportStartedArgs) ReadField2(ctx context.Context, ipro
 	tMap := make(map[string]string, size)
 	p.Info = tMap
 	for i := 0; i < size; i++ {
-		var _key132 string
+		var _key134 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key132 = v
+			_key134 = v
 		}
-		var _val133 string
+		var _val135 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val133 = v
+			_val135 = v
 		}
-		p.Info[_key132] = _val133
+		p.Info[_key134] = _val135
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -15298,6 +15775,14 @@ type TaskService interface {
 	//  - StageId
 	//  - Lines
 	PreviewResult_(ctx context.Context, stageId string, lines int32) (_r *Preview, _err error)
+	// Takes a part of a content (at most 4 MiB), and says what is missing. Parts come in order; one that does not begin where the last one
+	// ended is dropped, so that an empty part asks how far the upload has come.
+	//
+	// Parameters:
+	//  - Content
+	//  - Offset
+	//  - Data
+	Upload(ctx context.Context, content *Content, offset int64, data []byte) (_r *UploadState, _err error)
 	GetMasterInfo(ctx context.Context) (_r *MasterInfo, _err error)
 }
 
@@ -15340,13 +15825,13 @@ func (p *TaskServiceClient) SetLastResponseMeta_(meta thrift.ResponseMeta) {
 //   - PlanName
 //   - PlanDagPath
 func (p *TaskServiceClient) SubmitPlan(ctx context.Context, planName string, planDagPath string) (_err error) {
-	var _args134 TaskServiceSubmitPlanArgs
-	_args134.PlanName = planName
-	_args134.PlanDagPath = planDagPath
-	var _result136 TaskServiceSubmitPlanResult
-	var _meta135 thrift.ResponseMeta
-	_meta135, _err = p.Client_().Call(ctx, "submitPlan", &_args134, &_result136)
-	p.SetLastResponseMeta_(_meta135)
+	var _args136 TaskServiceSubmitPlanArgs
+	_args136.PlanName = planName
+	_args136.PlanDagPath = planDagPath
+	var _result138 TaskServiceSubmitPlanResult
+	var _meta137 thrift.ResponseMeta
+	_meta137, _err = p.Client_().Call(ctx, "submitPlan", &_args136, &_result138)
+	p.SetLastResponseMeta_(_meta137)
 	if _err != nil {
 		return
 	}
@@ -15354,126 +15839,126 @@ func (p *TaskServiceClient) SubmitPlan(ctx context.Context, planName string, pla
 }
 
 func (p *TaskServiceClient) ListAllTask(ctx context.Context) (_r []map[string]string, _err error) {
-	var _args137 TaskServiceListAllTaskArgs
-	var _result139 TaskServiceListAllTaskResult
-	var _meta138 thrift.ResponseMeta
-	_meta138, _err = p.Client_().Call(ctx, "listAllTask", &_args137, &_result139)
-	p.SetLastResponseMeta_(_meta138)
+	var _args139 TaskServiceListAllTaskArgs
+	var _result141 TaskServiceListAllTaskResult
+	var _meta140 thrift.ResponseMeta
+	_meta140, _err = p.Client_().Call(ctx, "listAllTask", &_args139, &_result141)
+	p.SetLastResponseMeta_(_meta140)
 	if _err != nil {
 		return
 	}
-	return _result139.GetSuccess(), nil
+	return _result141.GetSuccess(), nil
 }
 
 // Parameters:
 //   - PlanName
 func (p *TaskServiceClient) GetTaskInfo(ctx context.Context, planName string) (_r map[string]string, _err error) {
-	var _args140 TaskServiceGetTaskInfoArgs
-	_args140.PlanName = planName
-	var _result142 TaskServiceGetTaskInfoResult
-	var _meta141 thrift.ResponseMeta
-	_meta141, _err = p.Client_().Call(ctx, "getTaskInfo", &_args140, &_result142)
-	p.SetLastResponseMeta_(_meta141)
+	var _args142 TaskServiceGetTaskInfoArgs
+	_args142.PlanName = planName
+	var _result144 TaskServiceGetTaskInfoResult
+	var _meta143 thrift.ResponseMeta
+	_meta143, _err = p.Client_().Call(ctx, "getTaskInfo", &_args142, &_result144)
+	p.SetLastResponseMeta_(_meta143)
 	if _err != nil {
 		return
 	}
-	return _result142.GetSuccess(), nil
+	return _result144.GetSuccess(), nil
 }
 
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) GetStageInfo(ctx context.Context, stageId string) (_r map[string]string, _err error) {
-	var _args143 TaskServiceGetStageInfoArgs
-	_args143.StageId = stageId
-	var _result145 TaskServiceGetStageInfoResult
-	var _meta144 thrift.ResponseMeta
-	_meta144, _err = p.Client_().Call(ctx, "getStageInfo", &_args143, &_result145)
-	p.SetLastResponseMeta_(_meta144)
+	var _args145 TaskServiceGetStageInfoArgs
+	_args145.StageId = stageId
+	var _result147 TaskServiceGetStageInfoResult
+	var _meta146 thrift.ResponseMeta
+	_meta146, _err = p.Client_().Call(ctx, "getStageInfo", &_args145, &_result147)
+	p.SetLastResponseMeta_(_meta146)
 	if _err != nil {
 		return
 	}
-	return _result145.GetSuccess(), nil
+	return _result147.GetSuccess(), nil
 }
 
 // Parameters:
 //   - PlanName
 func (p *TaskServiceClient) GetStageIdOfTask(ctx context.Context, planName string) (_r []string, _err error) {
-	var _args146 TaskServiceGetStageIdOfTaskArgs
-	_args146.PlanName = planName
-	var _result148 TaskServiceGetStageIdOfTaskResult
-	var _meta147 thrift.ResponseMeta
-	_meta147, _err = p.Client_().Call(ctx, "getStageIdOfTask", &_args146, &_result148)
-	p.SetLastResponseMeta_(_meta147)
+	var _args148 TaskServiceGetStageIdOfTaskArgs
+	_args148.PlanName = planName
+	var _result150 TaskServiceGetStageIdOfTaskResult
+	var _meta149 thrift.ResponseMeta
+	_meta149, _err = p.Client_().Call(ctx, "getStageIdOfTask", &_args148, &_result150)
+	p.SetLastResponseMeta_(_meta149)
 	if _err != nil {
 		return
 	}
-	return _result148.GetSuccess(), nil
+	return _result150.GetSuccess(), nil
 }
 
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) SuspendStage(ctx context.Context, stageId string) (_r bool, _err error) {
-	var _args149 TaskServiceSuspendStageArgs
-	_args149.StageId = stageId
-	var _result151 TaskServiceSuspendStageResult
-	var _meta150 thrift.ResponseMeta
-	_meta150, _err = p.Client_().Call(ctx, "suspendStage", &_args149, &_result151)
-	p.SetLastResponseMeta_(_meta150)
+	var _args151 TaskServiceSuspendStageArgs
+	_args151.StageId = stageId
+	var _result153 TaskServiceSuspendStageResult
+	var _meta152 thrift.ResponseMeta
+	_meta152, _err = p.Client_().Call(ctx, "suspendStage", &_args151, &_result153)
+	p.SetLastResponseMeta_(_meta152)
 	if _err != nil {
 		return
 	}
-	return _result151.GetSuccess(), nil
+	return _result153.GetSuccess(), nil
 }
 
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) ContinueStage(ctx context.Context, stageId string) (_r bool, _err error) {
-	var _args152 TaskServiceContinueStageArgs
-	_args152.StageId = stageId
-	var _result154 TaskServiceContinueStageResult
-	var _meta153 thrift.ResponseMeta
-	_meta153, _err = p.Client_().Call(ctx, "continueStage", &_args152, &_result154)
-	p.SetLastResponseMeta_(_meta153)
+	var _args154 TaskServiceContinueStageArgs
+	_args154.StageId = stageId
+	var _result156 TaskServiceContinueStageResult
+	var _meta155 thrift.ResponseMeta
+	_meta155, _err = p.Client_().Call(ctx, "continueStage", &_args154, &_result156)
+	p.SetLastResponseMeta_(_meta155)
 	if _err != nil {
 		return
 	}
-	return _result154.GetSuccess(), nil
+	return _result156.GetSuccess(), nil
 }
 
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) GetStageResult_(ctx context.Context, stageId string) (_r string, _err error) {
-	var _args155 TaskServiceGetStageResultArgs
-	_args155.StageId = stageId
-	var _result157 TaskServiceGetStageResultResult
-	var _meta156 thrift.ResponseMeta
-	_meta156, _err = p.Client_().Call(ctx, "getStageResult", &_args155, &_result157)
-	p.SetLastResponseMeta_(_meta156)
+	var _args157 TaskServiceGetStageResultArgs
+	_args157.StageId = stageId
+	var _result159 TaskServiceGetStageResultResult
+	var _meta158 thrift.ResponseMeta
+	_meta158, _err = p.Client_().Call(ctx, "getStageResult", &_args157, &_result159)
+	p.SetLastResponseMeta_(_meta158)
 	if _err != nil {
 		return
 	}
-	return _result157.GetSuccess(), nil
+	return _result159.GetSuccess(), nil
 }
 
 // Parameters:
 //   - Submission
 func (p *TaskServiceClient) Submit(ctx context.Context, submission *Submission) (_r *SubmitAnswer, _err error) {
-	var _args158 TaskServiceSubmitArgs
-	_args158.Submission = submission
-	var _result160 TaskServiceSubmitResult
-	var _meta159 thrift.ResponseMeta
-	_meta159, _err = p.Client_().Call(ctx, "submit", &_args158, &_result160)
-	p.SetLastResponseMeta_(_meta159)
+	var _args160 TaskServiceSubmitArgs
+	_args160.Submission = submission
+	var _result162 TaskServiceSubmitResult
+	var _meta161 thrift.ResponseMeta
+	_meta161, _err = p.Client_().Call(ctx, "submit", &_args160, &_result162)
+	p.SetLastResponseMeta_(_meta161)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result160.Error != nil:
-		return _r, _result160.Error
+	case _result162.Error != nil:
+		return _r, _result162.Error
 	}
 
-	if _ret161 := _result160.GetSuccess(); _ret161 != nil {
-		return _ret161, nil
+	if _ret163 := _result162.GetSuccess(); _ret163 != nil {
+		return _ret163, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "submit failed: unknown result")
 }
@@ -15481,22 +15966,22 @@ func (p *TaskServiceClient) Submit(ctx context.Context, submission *Submission) 
 // Parameters:
 //   - TaskName
 func (p *TaskServiceClient) GetTask(ctx context.Context, taskName string) (_r *TaskInfo, _err error) {
-	var _args162 TaskServiceGetTaskArgs
-	_args162.TaskName = taskName
-	var _result164 TaskServiceGetTaskResult
-	var _meta163 thrift.ResponseMeta
-	_meta163, _err = p.Client_().Call(ctx, "getTask", &_args162, &_result164)
-	p.SetLastResponseMeta_(_meta163)
+	var _args164 TaskServiceGetTaskArgs
+	_args164.TaskName = taskName
+	var _result166 TaskServiceGetTaskResult
+	var _meta165 thrift.ResponseMeta
+	_meta165, _err = p.Client_().Call(ctx, "getTask", &_args164, &_result166)
+	p.SetLastResponseMeta_(_meta165)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result164.Error != nil:
-		return _r, _result164.Error
+	case _result166.Error != nil:
+		return _r, _result166.Error
 	}
 
-	if _ret165 := _result164.GetSuccess(); _ret165 != nil {
-		return _ret165, nil
+	if _ret167 := _result166.GetSuccess(); _ret167 != nil {
+		return _ret167, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "getTask failed: unknown result")
 }
@@ -15504,22 +15989,22 @@ func (p *TaskServiceClient) GetTask(ctx context.Context, taskName string) (_r *T
 // Parameters:
 //   - Query
 func (p *TaskServiceClient) ListTasks(ctx context.Context, query *TaskQuery) (_r *TaskPage, _err error) {
-	var _args166 TaskServiceListTasksArgs
-	_args166.Query = query
-	var _result168 TaskServiceListTasksResult
-	var _meta167 thrift.ResponseMeta
-	_meta167, _err = p.Client_().Call(ctx, "listTasks", &_args166, &_result168)
-	p.SetLastResponseMeta_(_meta167)
+	var _args168 TaskServiceListTasksArgs
+	_args168.Query = query
+	var _result170 TaskServiceListTasksResult
+	var _meta169 thrift.ResponseMeta
+	_meta169, _err = p.Client_().Call(ctx, "listTasks", &_args168, &_result170)
+	p.SetLastResponseMeta_(_meta169)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result168.Error != nil:
-		return _r, _result168.Error
+	case _result170.Error != nil:
+		return _r, _result170.Error
 	}
 
-	if _ret169 := _result168.GetSuccess(); _ret169 != nil {
-		return _ret169, nil
+	if _ret171 := _result170.GetSuccess(); _ret171 != nil {
+		return _ret171, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "listTasks failed: unknown result")
 }
@@ -15527,22 +16012,22 @@ func (p *TaskServiceClient) ListTasks(ctx context.Context, query *TaskQuery) (_r
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) GetStage(ctx context.Context, stageId string) (_r *StageInfo, _err error) {
-	var _args170 TaskServiceGetStageArgs
-	_args170.StageId = stageId
-	var _result172 TaskServiceGetStageResult
-	var _meta171 thrift.ResponseMeta
-	_meta171, _err = p.Client_().Call(ctx, "getStage", &_args170, &_result172)
-	p.SetLastResponseMeta_(_meta171)
+	var _args172 TaskServiceGetStageArgs
+	_args172.StageId = stageId
+	var _result174 TaskServiceGetStageResult
+	var _meta173 thrift.ResponseMeta
+	_meta173, _err = p.Client_().Call(ctx, "getStage", &_args172, &_result174)
+	p.SetLastResponseMeta_(_meta173)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result172.Error != nil:
-		return _r, _result172.Error
+	case _result174.Error != nil:
+		return _r, _result174.Error
 	}
 
-	if _ret173 := _result172.GetSuccess(); _ret173 != nil {
-		return _ret173, nil
+	if _ret175 := _result174.GetSuccess(); _ret175 != nil {
+		return _ret175, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "getStage failed: unknown result")
 }
@@ -15550,22 +16035,22 @@ func (p *TaskServiceClient) GetStage(ctx context.Context, stageId string) (_r *S
 // Parameters:
 //   - Query
 func (p *TaskServiceClient) ListStages(ctx context.Context, query *StageQuery) (_r *StagePage, _err error) {
-	var _args174 TaskServiceListStagesArgs
-	_args174.Query = query
-	var _result176 TaskServiceListStagesResult
-	var _meta175 thrift.ResponseMeta
-	_meta175, _err = p.Client_().Call(ctx, "listStages", &_args174, &_result176)
-	p.SetLastResponseMeta_(_meta175)
+	var _args176 TaskServiceListStagesArgs
+	_args176.Query = query
+	var _result178 TaskServiceListStagesResult
+	var _meta177 thrift.ResponseMeta
+	_meta177, _err = p.Client_().Call(ctx, "listStages", &_args176, &_result178)
+	p.SetLastResponseMeta_(_meta177)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result176.Error != nil:
-		return _r, _result176.Error
+	case _result178.Error != nil:
+		return _r, _result178.Error
 	}
 
-	if _ret177 := _result176.GetSuccess(); _ret177 != nil {
-		return _ret177, nil
+	if _ret179 := _result178.GetSuccess(); _ret179 != nil {
+		return _ret179, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "listStages failed: unknown result")
 }
@@ -15573,22 +16058,22 @@ func (p *TaskServiceClient) ListStages(ctx context.Context, query *StageQuery) (
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) Explain(ctx context.Context, stageId string) (_r *Explanation, _err error) {
-	var _args178 TaskServiceExplainArgs
-	_args178.StageId = stageId
-	var _result180 TaskServiceExplainResult
-	var _meta179 thrift.ResponseMeta
-	_meta179, _err = p.Client_().Call(ctx, "explain", &_args178, &_result180)
-	p.SetLastResponseMeta_(_meta179)
+	var _args180 TaskServiceExplainArgs
+	_args180.StageId = stageId
+	var _result182 TaskServiceExplainResult
+	var _meta181 thrift.ResponseMeta
+	_meta181, _err = p.Client_().Call(ctx, "explain", &_args180, &_result182)
+	p.SetLastResponseMeta_(_meta181)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result180.Error != nil:
-		return _r, _result180.Error
+	case _result182.Error != nil:
+		return _r, _result182.Error
 	}
 
-	if _ret181 := _result180.GetSuccess(); _ret181 != nil {
-		return _ret181, nil
+	if _ret183 := _result182.GetSuccess(); _ret183 != nil {
+		return _ret183, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "explain failed: unknown result")
 }
@@ -15598,21 +16083,21 @@ func (p *TaskServiceClient) Explain(ctx context.Context, stageId string) (_r *Ex
 // Parameters:
 //   - TaskName
 func (p *TaskServiceClient) GetPlan(ctx context.Context, taskName string) (_r string, _err error) {
-	var _args182 TaskServiceGetPlanArgs
-	_args182.TaskName = taskName
-	var _result184 TaskServiceGetPlanResult
-	var _meta183 thrift.ResponseMeta
-	_meta183, _err = p.Client_().Call(ctx, "getPlan", &_args182, &_result184)
-	p.SetLastResponseMeta_(_meta183)
+	var _args184 TaskServiceGetPlanArgs
+	_args184.TaskName = taskName
+	var _result186 TaskServiceGetPlanResult
+	var _meta185 thrift.ResponseMeta
+	_meta185, _err = p.Client_().Call(ctx, "getPlan", &_args184, &_result186)
+	p.SetLastResponseMeta_(_meta185)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result184.Error != nil:
-		return _r, _result184.Error
+	case _result186.Error != nil:
+		return _r, _result186.Error
 	}
 
-	return _result184.GetSuccess(), nil
+	return _result186.GetSuccess(), nil
 }
 
 // Returns the hold.
@@ -15624,26 +16109,26 @@ func (p *TaskServiceClient) GetPlan(ctx context.Context, taskName string) (_r st
 //   - UntilMillis
 //   - Who
 func (p *TaskServiceClient) Suspend(ctx context.Context, stageId string, mode HoldMode, reason string, untilMillis int64, who string) (_r *Hold, _err error) {
-	var _args185 TaskServiceSuspendArgs
-	_args185.StageId = stageId
-	_args185.Mode = mode
-	_args185.Reason = reason
-	_args185.UntilMillis = untilMillis
-	_args185.Who = who
-	var _result187 TaskServiceSuspendResult
-	var _meta186 thrift.ResponseMeta
-	_meta186, _err = p.Client_().Call(ctx, "suspend", &_args185, &_result187)
-	p.SetLastResponseMeta_(_meta186)
+	var _args187 TaskServiceSuspendArgs
+	_args187.StageId = stageId
+	_args187.Mode = mode
+	_args187.Reason = reason
+	_args187.UntilMillis = untilMillis
+	_args187.Who = who
+	var _result189 TaskServiceSuspendResult
+	var _meta188 thrift.ResponseMeta
+	_meta188, _err = p.Client_().Call(ctx, "suspend", &_args187, &_result189)
+	p.SetLastResponseMeta_(_meta188)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result187.Error != nil:
-		return _r, _result187.Error
+	case _result189.Error != nil:
+		return _r, _result189.Error
 	}
 
-	if _ret188 := _result187.GetSuccess(); _ret188 != nil {
-		return _ret188, nil
+	if _ret190 := _result189.GetSuccess(); _ret190 != nil {
+		return _ret190, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "suspend failed: unknown result")
 }
@@ -15657,26 +16142,26 @@ func (p *TaskServiceClient) Suspend(ctx context.Context, stageId string, mode Ho
 //   - UntilMillis
 //   - Who
 func (p *TaskServiceClient) SuspendTask(ctx context.Context, taskName string, mode HoldMode, reason string, untilMillis int64, who string) (_r *Hold, _err error) {
-	var _args189 TaskServiceSuspendTaskArgs
-	_args189.TaskName = taskName
-	_args189.Mode = mode
-	_args189.Reason = reason
-	_args189.UntilMillis = untilMillis
-	_args189.Who = who
-	var _result191 TaskServiceSuspendTaskResult
-	var _meta190 thrift.ResponseMeta
-	_meta190, _err = p.Client_().Call(ctx, "suspendTask", &_args189, &_result191)
-	p.SetLastResponseMeta_(_meta190)
+	var _args191 TaskServiceSuspendTaskArgs
+	_args191.TaskName = taskName
+	_args191.Mode = mode
+	_args191.Reason = reason
+	_args191.UntilMillis = untilMillis
+	_args191.Who = who
+	var _result193 TaskServiceSuspendTaskResult
+	var _meta192 thrift.ResponseMeta
+	_meta192, _err = p.Client_().Call(ctx, "suspendTask", &_args191, &_result193)
+	p.SetLastResponseMeta_(_meta192)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result191.Error != nil:
-		return _r, _result191.Error
+	case _result193.Error != nil:
+		return _r, _result193.Error
 	}
 
-	if _ret192 := _result191.GetSuccess(); _ret192 != nil {
-		return _ret192, nil
+	if _ret194 := _result193.GetSuccess(); _ret194 != nil {
+		return _ret194, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "suspendTask failed: unknown result")
 }
@@ -15685,19 +16170,19 @@ func (p *TaskServiceClient) SuspendTask(ctx context.Context, taskName string, mo
 //   - StageId
 //   - Who
 func (p *TaskServiceClient) Resume(ctx context.Context, stageId string, who string) (_err error) {
-	var _args193 TaskServiceResumeArgs
-	_args193.StageId = stageId
-	_args193.Who = who
-	var _result195 TaskServiceResumeResult
-	var _meta194 thrift.ResponseMeta
-	_meta194, _err = p.Client_().Call(ctx, "resume", &_args193, &_result195)
-	p.SetLastResponseMeta_(_meta194)
+	var _args195 TaskServiceResumeArgs
+	_args195.StageId = stageId
+	_args195.Who = who
+	var _result197 TaskServiceResumeResult
+	var _meta196 thrift.ResponseMeta
+	_meta196, _err = p.Client_().Call(ctx, "resume", &_args195, &_result197)
+	p.SetLastResponseMeta_(_meta196)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result195.Error != nil:
-		return _result195.Error
+	case _result197.Error != nil:
+		return _result197.Error
 	}
 
 	return nil
@@ -15707,19 +16192,19 @@ func (p *TaskServiceClient) Resume(ctx context.Context, stageId string, who stri
 //   - TaskName
 //   - Who
 func (p *TaskServiceClient) ResumeTask(ctx context.Context, taskName string, who string) (_err error) {
-	var _args196 TaskServiceResumeTaskArgs
-	_args196.TaskName = taskName
-	_args196.Who = who
-	var _result198 TaskServiceResumeTaskResult
-	var _meta197 thrift.ResponseMeta
-	_meta197, _err = p.Client_().Call(ctx, "resumeTask", &_args196, &_result198)
-	p.SetLastResponseMeta_(_meta197)
+	var _args198 TaskServiceResumeTaskArgs
+	_args198.TaskName = taskName
+	_args198.Who = who
+	var _result200 TaskServiceResumeTaskResult
+	var _meta199 thrift.ResponseMeta
+	_meta199, _err = p.Client_().Call(ctx, "resumeTask", &_args198, &_result200)
+	p.SetLastResponseMeta_(_meta199)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result198.Error != nil:
-		return _result198.Error
+	case _result200.Error != nil:
+		return _result200.Error
 	}
 
 	return nil
@@ -15731,21 +16216,21 @@ func (p *TaskServiceClient) ResumeTask(ctx context.Context, taskName string, who
 //   - RunHandlers
 //   - Who
 func (p *TaskServiceClient) CancelTask(ctx context.Context, taskName string, reason string, runHandlers bool, who string) (_err error) {
-	var _args199 TaskServiceCancelTaskArgs
-	_args199.TaskName = taskName
-	_args199.Reason = reason
-	_args199.RunHandlers = runHandlers
-	_args199.Who = who
-	var _result201 TaskServiceCancelTaskResult
-	var _meta200 thrift.ResponseMeta
-	_meta200, _err = p.Client_().Call(ctx, "cancelTask", &_args199, &_result201)
-	p.SetLastResponseMeta_(_meta200)
+	var _args201 TaskServiceCancelTaskArgs
+	_args201.TaskName = taskName
+	_args201.Reason = reason
+	_args201.RunHandlers = runHandlers
+	_args201.Who = who
+	var _result203 TaskServiceCancelTaskResult
+	var _meta202 thrift.ResponseMeta
+	_meta202, _err = p.Client_().Call(ctx, "cancelTask", &_args201, &_result203)
+	p.SetLastResponseMeta_(_meta202)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result201.Error != nil:
-		return _result201.Error
+	case _result203.Error != nil:
+		return _result203.Error
 	}
 
 	return nil
@@ -15756,20 +16241,20 @@ func (p *TaskServiceClient) CancelTask(ctx context.Context, taskName string, rea
 //   - Reason
 //   - Who
 func (p *TaskServiceClient) CancelStage(ctx context.Context, stageId string, reason string, who string) (_err error) {
-	var _args202 TaskServiceCancelStageArgs
-	_args202.StageId = stageId
-	_args202.Reason = reason
-	_args202.Who = who
-	var _result204 TaskServiceCancelStageResult
-	var _meta203 thrift.ResponseMeta
-	_meta203, _err = p.Client_().Call(ctx, "cancelStage", &_args202, &_result204)
-	p.SetLastResponseMeta_(_meta203)
+	var _args204 TaskServiceCancelStageArgs
+	_args204.StageId = stageId
+	_args204.Reason = reason
+	_args204.Who = who
+	var _result206 TaskServiceCancelStageResult
+	var _meta205 thrift.ResponseMeta
+	_meta205, _err = p.Client_().Call(ctx, "cancelStage", &_args204, &_result206)
+	p.SetLastResponseMeta_(_meta205)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result204.Error != nil:
-		return _result204.Error
+	case _result206.Error != nil:
+		return _result206.Error
 	}
 
 	return nil
@@ -15780,20 +16265,20 @@ func (p *TaskServiceClient) CancelStage(ctx context.Context, stageId string, rea
 //   - Reason
 //   - Who
 func (p *TaskServiceClient) SkipStage(ctx context.Context, stageId string, reason string, who string) (_err error) {
-	var _args205 TaskServiceSkipStageArgs
-	_args205.StageId = stageId
-	_args205.Reason = reason
-	_args205.Who = who
-	var _result207 TaskServiceSkipStageResult
-	var _meta206 thrift.ResponseMeta
-	_meta206, _err = p.Client_().Call(ctx, "skipStage", &_args205, &_result207)
-	p.SetLastResponseMeta_(_meta206)
+	var _args207 TaskServiceSkipStageArgs
+	_args207.StageId = stageId
+	_args207.Reason = reason
+	_args207.Who = who
+	var _result209 TaskServiceSkipStageResult
+	var _meta208 thrift.ResponseMeta
+	_meta208, _err = p.Client_().Call(ctx, "skipStage", &_args207, &_result209)
+	p.SetLastResponseMeta_(_meta208)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result207.Error != nil:
-		return _result207.Error
+	case _result209.Error != nil:
+		return _result209.Error
 	}
 
 	return nil
@@ -15805,23 +16290,23 @@ func (p *TaskServiceClient) SkipStage(ctx context.Context, stageId string, reaso
 //   - TaskName
 //   - StageIds
 func (p *TaskServiceClient) PlanRetry(ctx context.Context, taskName string, stageIds []string) (_r *RetryPlan, _err error) {
-	var _args208 TaskServicePlanRetryArgs
-	_args208.TaskName = taskName
-	_args208.StageIds = stageIds
-	var _result210 TaskServicePlanRetryResult
-	var _meta209 thrift.ResponseMeta
-	_meta209, _err = p.Client_().Call(ctx, "planRetry", &_args208, &_result210)
-	p.SetLastResponseMeta_(_meta209)
+	var _args210 TaskServicePlanRetryArgs
+	_args210.TaskName = taskName
+	_args210.StageIds = stageIds
+	var _result212 TaskServicePlanRetryResult
+	var _meta211 thrift.ResponseMeta
+	_meta211, _err = p.Client_().Call(ctx, "planRetry", &_args210, &_result212)
+	p.SetLastResponseMeta_(_meta211)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result210.Error != nil:
-		return _r, _result210.Error
+	case _result212.Error != nil:
+		return _r, _result212.Error
 	}
 
-	if _ret211 := _result210.GetSuccess(); _ret211 != nil {
-		return _ret211, nil
+	if _ret213 := _result212.GetSuccess(); _ret213 != nil {
+		return _ret213, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "planRetry failed: unknown result")
 }
@@ -15831,24 +16316,24 @@ func (p *TaskServiceClient) PlanRetry(ctx context.Context, taskName string, stag
 //   - StageIds
 //   - Who
 func (p *TaskServiceClient) RetryTask(ctx context.Context, taskName string, stageIds []string, who string) (_r *RetryPlan, _err error) {
-	var _args212 TaskServiceRetryTaskArgs
-	_args212.TaskName = taskName
-	_args212.StageIds = stageIds
-	_args212.Who = who
-	var _result214 TaskServiceRetryTaskResult
-	var _meta213 thrift.ResponseMeta
-	_meta213, _err = p.Client_().Call(ctx, "retryTask", &_args212, &_result214)
-	p.SetLastResponseMeta_(_meta213)
+	var _args214 TaskServiceRetryTaskArgs
+	_args214.TaskName = taskName
+	_args214.StageIds = stageIds
+	_args214.Who = who
+	var _result216 TaskServiceRetryTaskResult
+	var _meta215 thrift.ResponseMeta
+	_meta215, _err = p.Client_().Call(ctx, "retryTask", &_args214, &_result216)
+	p.SetLastResponseMeta_(_meta215)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result214.Error != nil:
-		return _r, _result214.Error
+	case _result216.Error != nil:
+		return _r, _result216.Error
 	}
 
-	if _ret215 := _result214.GetSuccess(); _ret215 != nil {
-		return _ret215, nil
+	if _ret217 := _result216.GetSuccess(); _ret217 != nil {
+		return _ret217, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "retryTask failed: unknown result")
 }
@@ -15860,20 +16345,20 @@ func (p *TaskServiceClient) RetryTask(ctx context.Context, taskName string, stag
 //   - Force
 //   - Who
 func (p *TaskServiceClient) DeleteTask(ctx context.Context, taskName string, force bool, who string) (_err error) {
-	var _args216 TaskServiceDeleteTaskArgs
-	_args216.TaskName = taskName
-	_args216.Force = force
-	_args216.Who = who
-	var _result218 TaskServiceDeleteTaskResult
-	var _meta217 thrift.ResponseMeta
-	_meta217, _err = p.Client_().Call(ctx, "deleteTask", &_args216, &_result218)
-	p.SetLastResponseMeta_(_meta217)
+	var _args218 TaskServiceDeleteTaskArgs
+	_args218.TaskName = taskName
+	_args218.Force = force
+	_args218.Who = who
+	var _result220 TaskServiceDeleteTaskResult
+	var _meta219 thrift.ResponseMeta
+	_meta219, _err = p.Client_().Call(ctx, "deleteTask", &_args218, &_result220)
+	p.SetLastResponseMeta_(_meta219)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result218.Error != nil:
-		return _result218.Error
+	case _result220.Error != nil:
+		return _result220.Error
 	}
 
 	return nil
@@ -15887,25 +16372,25 @@ func (p *TaskServiceClient) DeleteTask(ctx context.Context, taskName string, for
 //   - Limit
 //   - WaitMillis
 func (p *TaskServiceClient) Watch(ctx context.Context, taskName string, cursor int64, limit int32, waitMillis int64) (_r *EventPage, _err error) {
-	var _args219 TaskServiceWatchArgs
-	_args219.TaskName = taskName
-	_args219.Cursor = cursor
-	_args219.Limit = limit
-	_args219.WaitMillis = waitMillis
-	var _result221 TaskServiceWatchResult
-	var _meta220 thrift.ResponseMeta
-	_meta220, _err = p.Client_().Call(ctx, "watch", &_args219, &_result221)
-	p.SetLastResponseMeta_(_meta220)
+	var _args221 TaskServiceWatchArgs
+	_args221.TaskName = taskName
+	_args221.Cursor = cursor
+	_args221.Limit = limit
+	_args221.WaitMillis = waitMillis
+	var _result223 TaskServiceWatchResult
+	var _meta222 thrift.ResponseMeta
+	_meta222, _err = p.Client_().Call(ctx, "watch", &_args221, &_result223)
+	p.SetLastResponseMeta_(_meta222)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result221.Error != nil:
-		return _r, _result221.Error
+	case _result223.Error != nil:
+		return _r, _result223.Error
 	}
 
-	if _ret222 := _result221.GetSuccess(); _ret222 != nil {
-		return _ret222, nil
+	if _ret224 := _result223.GetSuccess(); _ret224 != nil {
+		return _ret224, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "watch failed: unknown result")
 }
@@ -15913,22 +16398,22 @@ func (p *TaskServiceClient) Watch(ctx context.Context, taskName string, cursor i
 // Parameters:
 //   - Request
 func (p *TaskServiceClient) ReadLog(ctx context.Context, request *LogRequest) (_r *LogChunk, _err error) {
-	var _args223 TaskServiceReadLogArgs
-	_args223.Request = request
-	var _result225 TaskServiceReadLogResult
-	var _meta224 thrift.ResponseMeta
-	_meta224, _err = p.Client_().Call(ctx, "readLog", &_args223, &_result225)
-	p.SetLastResponseMeta_(_meta224)
+	var _args225 TaskServiceReadLogArgs
+	_args225.Request = request
+	var _result227 TaskServiceReadLogResult
+	var _meta226 thrift.ResponseMeta
+	_meta226, _err = p.Client_().Call(ctx, "readLog", &_args225, &_result227)
+	p.SetLastResponseMeta_(_meta226)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result225.Error != nil:
-		return _r, _result225.Error
+	case _result227.Error != nil:
+		return _r, _result227.Error
 	}
 
-	if _ret226 := _result225.GetSuccess(); _ret226 != nil {
-		return _ret226, nil
+	if _ret228 := _result227.GetSuccess(); _ret228 != nil {
+		return _ret228, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "readLog failed: unknown result")
 }
@@ -15936,22 +16421,22 @@ func (p *TaskServiceClient) ReadLog(ctx context.Context, request *LogRequest) (_
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) GetResult_(ctx context.Context, stageId string) (_r *ResultInfo, _err error) {
-	var _args227 TaskServiceGetResultArgs
-	_args227.StageId = stageId
-	var _result229 TaskServiceGetResultResult
-	var _meta228 thrift.ResponseMeta
-	_meta228, _err = p.Client_().Call(ctx, "getResult", &_args227, &_result229)
-	p.SetLastResponseMeta_(_meta228)
+	var _args229 TaskServiceGetResultArgs
+	_args229.StageId = stageId
+	var _result231 TaskServiceGetResultResult
+	var _meta230 thrift.ResponseMeta
+	_meta230, _err = p.Client_().Call(ctx, "getResult", &_args229, &_result231)
+	p.SetLastResponseMeta_(_meta230)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result229.Error != nil:
-		return _r, _result229.Error
+	case _result231.Error != nil:
+		return _r, _result231.Error
 	}
 
-	if _ret230 := _result229.GetSuccess(); _ret230 != nil {
-		return _ret230, nil
+	if _ret232 := _result231.GetSuccess(); _ret232 != nil {
+		return _ret232, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "getResult failed: unknown result")
 }
@@ -15960,43 +16445,73 @@ func (p *TaskServiceClient) GetResult_(ctx context.Context, stageId string) (_r 
 //   - StageId
 //   - Lines
 func (p *TaskServiceClient) PreviewResult_(ctx context.Context, stageId string, lines int32) (_r *Preview, _err error) {
-	var _args231 TaskServicePreviewResultArgs
-	_args231.StageId = stageId
-	_args231.Lines = lines
-	var _result233 TaskServicePreviewResultResult
-	var _meta232 thrift.ResponseMeta
-	_meta232, _err = p.Client_().Call(ctx, "previewResult", &_args231, &_result233)
-	p.SetLastResponseMeta_(_meta232)
+	var _args233 TaskServicePreviewResultArgs
+	_args233.StageId = stageId
+	_args233.Lines = lines
+	var _result235 TaskServicePreviewResultResult
+	var _meta234 thrift.ResponseMeta
+	_meta234, _err = p.Client_().Call(ctx, "previewResult", &_args233, &_result235)
+	p.SetLastResponseMeta_(_meta234)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result233.Error != nil:
-		return _r, _result233.Error
+	case _result235.Error != nil:
+		return _r, _result235.Error
 	}
 
-	if _ret234 := _result233.GetSuccess(); _ret234 != nil {
-		return _ret234, nil
+	if _ret236 := _result235.GetSuccess(); _ret236 != nil {
+		return _ret236, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "previewResult failed: unknown result")
 }
 
-func (p *TaskServiceClient) GetMasterInfo(ctx context.Context) (_r *MasterInfo, _err error) {
-	var _args235 TaskServiceGetMasterInfoArgs
-	var _result237 TaskServiceGetMasterInfoResult
-	var _meta236 thrift.ResponseMeta
-	_meta236, _err = p.Client_().Call(ctx, "getMasterInfo", &_args235, &_result237)
-	p.SetLastResponseMeta_(_meta236)
+// Takes a part of a content (at most 4 MiB), and says what is missing. Parts come in order; one that does not begin where the last one
+// ended is dropped, so that an empty part asks how far the upload has come.
+//
+// Parameters:
+//   - Content
+//   - Offset
+//   - Data
+func (p *TaskServiceClient) Upload(ctx context.Context, content *Content, offset int64, data []byte) (_r *UploadState, _err error) {
+	var _args237 TaskServiceUploadArgs
+	_args237.Content = content
+	_args237.Offset = offset
+	_args237.Data = data
+	var _result239 TaskServiceUploadResult
+	var _meta238 thrift.ResponseMeta
+	_meta238, _err = p.Client_().Call(ctx, "upload", &_args237, &_result239)
+	p.SetLastResponseMeta_(_meta238)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result237.Error != nil:
-		return _r, _result237.Error
+	case _result239.Error != nil:
+		return _r, _result239.Error
 	}
 
-	if _ret238 := _result237.GetSuccess(); _ret238 != nil {
-		return _ret238, nil
+	if _ret240 := _result239.GetSuccess(); _ret240 != nil {
+		return _ret240, nil
+	}
+	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "upload failed: unknown result")
+}
+
+func (p *TaskServiceClient) GetMasterInfo(ctx context.Context) (_r *MasterInfo, _err error) {
+	var _args241 TaskServiceGetMasterInfoArgs
+	var _result243 TaskServiceGetMasterInfoResult
+	var _meta242 thrift.ResponseMeta
+	_meta242, _err = p.Client_().Call(ctx, "getMasterInfo", &_args241, &_result243)
+	p.SetLastResponseMeta_(_meta242)
+	if _err != nil {
+		return
+	}
+	switch {
+	case _result243.Error != nil:
+		return _r, _result243.Error
+	}
+
+	if _ret244 := _result243.GetSuccess(); _ret244 != nil {
+		return _ret244, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "getMasterInfo failed: unknown result")
 }
@@ -16021,38 +16536,39 @@ func (p *TaskServiceProcessor) ProcessorMap() map[string]thrift.TProcessorFuncti
 
 func NewTaskServiceProcessor(handler TaskService) *TaskServiceProcessor {
 
-	self239 := &TaskServiceProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
-	self239.processorMap["submitPlan"] = &taskServiceProcessorSubmitPlan{handler: handler}
-	self239.processorMap["listAllTask"] = &taskServiceProcessorListAllTask{handler: handler}
-	self239.processorMap["getTaskInfo"] = &taskServiceProcessorGetTaskInfo{handler: handler}
-	self239.processorMap["getStageInfo"] = &taskServiceProcessorGetStageInfo{handler: handler}
-	self239.processorMap["getStageIdOfTask"] = &taskServiceProcessorGetStageIdOfTask{handler: handler}
-	self239.processorMap["suspendStage"] = &taskServiceProcessorSuspendStage{handler: handler}
-	self239.processorMap["continueStage"] = &taskServiceProcessorContinueStage{handler: handler}
-	self239.processorMap["getStageResult"] = &taskServiceProcessorGetStageResult_{handler: handler}
-	self239.processorMap["submit"] = &taskServiceProcessorSubmit{handler: handler}
-	self239.processorMap["getTask"] = &taskServiceProcessorGetTask{handler: handler}
-	self239.processorMap["listTasks"] = &taskServiceProcessorListTasks{handler: handler}
-	self239.processorMap["getStage"] = &taskServiceProcessorGetStage{handler: handler}
-	self239.processorMap["listStages"] = &taskServiceProcessorListStages{handler: handler}
-	self239.processorMap["explain"] = &taskServiceProcessorExplain{handler: handler}
-	self239.processorMap["getPlan"] = &taskServiceProcessorGetPlan{handler: handler}
-	self239.processorMap["suspend"] = &taskServiceProcessorSuspend{handler: handler}
-	self239.processorMap["suspendTask"] = &taskServiceProcessorSuspendTask{handler: handler}
-	self239.processorMap["resume"] = &taskServiceProcessorResume{handler: handler}
-	self239.processorMap["resumeTask"] = &taskServiceProcessorResumeTask{handler: handler}
-	self239.processorMap["cancelTask"] = &taskServiceProcessorCancelTask{handler: handler}
-	self239.processorMap["cancelStage"] = &taskServiceProcessorCancelStage{handler: handler}
-	self239.processorMap["skipStage"] = &taskServiceProcessorSkipStage{handler: handler}
-	self239.processorMap["planRetry"] = &taskServiceProcessorPlanRetry{handler: handler}
-	self239.processorMap["retryTask"] = &taskServiceProcessorRetryTask{handler: handler}
-	self239.processorMap["deleteTask"] = &taskServiceProcessorDeleteTask{handler: handler}
-	self239.processorMap["watch"] = &taskServiceProcessorWatch{handler: handler}
-	self239.processorMap["readLog"] = &taskServiceProcessorReadLog{handler: handler}
-	self239.processorMap["getResult"] = &taskServiceProcessorGetResult_{handler: handler}
-	self239.processorMap["previewResult"] = &taskServiceProcessorPreviewResult_{handler: handler}
-	self239.processorMap["getMasterInfo"] = &taskServiceProcessorGetMasterInfo{handler: handler}
-	return self239
+	self245 := &TaskServiceProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self245.processorMap["submitPlan"] = &taskServiceProcessorSubmitPlan{handler: handler}
+	self245.processorMap["listAllTask"] = &taskServiceProcessorListAllTask{handler: handler}
+	self245.processorMap["getTaskInfo"] = &taskServiceProcessorGetTaskInfo{handler: handler}
+	self245.processorMap["getStageInfo"] = &taskServiceProcessorGetStageInfo{handler: handler}
+	self245.processorMap["getStageIdOfTask"] = &taskServiceProcessorGetStageIdOfTask{handler: handler}
+	self245.processorMap["suspendStage"] = &taskServiceProcessorSuspendStage{handler: handler}
+	self245.processorMap["continueStage"] = &taskServiceProcessorContinueStage{handler: handler}
+	self245.processorMap["getStageResult"] = &taskServiceProcessorGetStageResult_{handler: handler}
+	self245.processorMap["submit"] = &taskServiceProcessorSubmit{handler: handler}
+	self245.processorMap["getTask"] = &taskServiceProcessorGetTask{handler: handler}
+	self245.processorMap["listTasks"] = &taskServiceProcessorListTasks{handler: handler}
+	self245.processorMap["getStage"] = &taskServiceProcessorGetStage{handler: handler}
+	self245.processorMap["listStages"] = &taskServiceProcessorListStages{handler: handler}
+	self245.processorMap["explain"] = &taskServiceProcessorExplain{handler: handler}
+	self245.processorMap["getPlan"] = &taskServiceProcessorGetPlan{handler: handler}
+	self245.processorMap["suspend"] = &taskServiceProcessorSuspend{handler: handler}
+	self245.processorMap["suspendTask"] = &taskServiceProcessorSuspendTask{handler: handler}
+	self245.processorMap["resume"] = &taskServiceProcessorResume{handler: handler}
+	self245.processorMap["resumeTask"] = &taskServiceProcessorResumeTask{handler: handler}
+	self245.processorMap["cancelTask"] = &taskServiceProcessorCancelTask{handler: handler}
+	self245.processorMap["cancelStage"] = &taskServiceProcessorCancelStage{handler: handler}
+	self245.processorMap["skipStage"] = &taskServiceProcessorSkipStage{handler: handler}
+	self245.processorMap["planRetry"] = &taskServiceProcessorPlanRetry{handler: handler}
+	self245.processorMap["retryTask"] = &taskServiceProcessorRetryTask{handler: handler}
+	self245.processorMap["deleteTask"] = &taskServiceProcessorDeleteTask{handler: handler}
+	self245.processorMap["watch"] = &taskServiceProcessorWatch{handler: handler}
+	self245.processorMap["readLog"] = &taskServiceProcessorReadLog{handler: handler}
+	self245.processorMap["getResult"] = &taskServiceProcessorGetResult_{handler: handler}
+	self245.processorMap["previewResult"] = &taskServiceProcessorPreviewResult_{handler: handler}
+	self245.processorMap["upload"] = &taskServiceProcessorUpload{handler: handler}
+	self245.processorMap["getMasterInfo"] = &taskServiceProcessorGetMasterInfo{handler: handler}
+	return self245
 }
 
 func (p *TaskServiceProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -16065,12 +16581,12 @@ func (p *TaskServiceProcessor) Process(ctx context.Context, iprot, oprot thrift.
 	}
 	iprot.Skip(ctx, thrift.STRUCT)
 	iprot.ReadMessageEnd(ctx)
-	x240 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	x246 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
 	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-	x240.Write(ctx, oprot)
+	x246.Write(ctx, oprot)
 	oprot.WriteMessageEnd(ctx)
 	oprot.Flush(ctx)
-	return false, x240
+	return false, x246
 
 }
 
@@ -16079,7 +16595,7 @@ type taskServiceProcessorSubmitPlan struct {
 }
 
 func (p *taskServiceProcessorSubmitPlan) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err241 error
+	var _write_err247 error
 	args := TaskServiceSubmitPlanArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16125,39 +16641,39 @@ func (p *taskServiceProcessorSubmitPlan) Process(ctx context.Context, seqId int3
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc242 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing submitPlan: "+err2.Error())
+		_exc248 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing submitPlan: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "submitPlan", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err241 = thrift.WrapTException(err2)
+			_write_err247 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc242.Write(ctx, oprot); _write_err241 == nil && err2 != nil {
-			_write_err241 = thrift.WrapTException(err2)
+		if err2 := _exc248.Write(ctx, oprot); _write_err247 == nil && err2 != nil {
+			_write_err247 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err241 == nil && err2 != nil {
-			_write_err241 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err247 == nil && err2 != nil {
+			_write_err247 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err241 == nil && err2 != nil {
-			_write_err241 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err247 == nil && err2 != nil {
+			_write_err247 = thrift.WrapTException(err2)
 		}
-		if _write_err241 != nil {
-			return false, thrift.WrapTException(_write_err241)
+		if _write_err247 != nil {
+			return false, thrift.WrapTException(_write_err247)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "submitPlan", thrift.REPLY, seqId); err2 != nil {
-		_write_err241 = thrift.WrapTException(err2)
+		_write_err247 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err241 == nil && err2 != nil {
-		_write_err241 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err247 == nil && err2 != nil {
+		_write_err247 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err241 == nil && err2 != nil {
-		_write_err241 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err247 == nil && err2 != nil {
+		_write_err247 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err241 == nil && err2 != nil {
-		_write_err241 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err247 == nil && err2 != nil {
+		_write_err247 = thrift.WrapTException(err2)
 	}
-	if _write_err241 != nil {
-		return false, thrift.WrapTException(_write_err241)
+	if _write_err247 != nil {
+		return false, thrift.WrapTException(_write_err247)
 	}
 	return true, err
 }
@@ -16167,7 +16683,7 @@ type taskServiceProcessorListAllTask struct {
 }
 
 func (p *taskServiceProcessorListAllTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err243 error
+	var _write_err249 error
 	args := TaskServiceListAllTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16213,21 +16729,21 @@ func (p *taskServiceProcessorListAllTask) Process(ctx context.Context, seqId int
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc244 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listAllTask: "+err2.Error())
+		_exc250 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listAllTask: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "listAllTask", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err243 = thrift.WrapTException(err2)
+			_write_err249 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc244.Write(ctx, oprot); _write_err243 == nil && err2 != nil {
-			_write_err243 = thrift.WrapTException(err2)
+		if err2 := _exc250.Write(ctx, oprot); _write_err249 == nil && err2 != nil {
+			_write_err249 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err243 == nil && err2 != nil {
-			_write_err243 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err249 == nil && err2 != nil {
+			_write_err249 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err243 == nil && err2 != nil {
-			_write_err243 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err249 == nil && err2 != nil {
+			_write_err249 = thrift.WrapTException(err2)
 		}
-		if _write_err243 != nil {
-			return false, thrift.WrapTException(_write_err243)
+		if _write_err249 != nil {
+			return false, thrift.WrapTException(_write_err249)
 		}
 		return true, err
 	} else {
@@ -16235,19 +16751,19 @@ func (p *taskServiceProcessorListAllTask) Process(ctx context.Context, seqId int
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "listAllTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err243 = thrift.WrapTException(err2)
+		_write_err249 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err243 == nil && err2 != nil {
-		_write_err243 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err249 == nil && err2 != nil {
+		_write_err249 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err243 == nil && err2 != nil {
-		_write_err243 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err249 == nil && err2 != nil {
+		_write_err249 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err243 == nil && err2 != nil {
-		_write_err243 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err249 == nil && err2 != nil {
+		_write_err249 = thrift.WrapTException(err2)
 	}
-	if _write_err243 != nil {
-		return false, thrift.WrapTException(_write_err243)
+	if _write_err249 != nil {
+		return false, thrift.WrapTException(_write_err249)
 	}
 	return true, err
 }
@@ -16257,7 +16773,7 @@ type taskServiceProcessorGetTaskInfo struct {
 }
 
 func (p *taskServiceProcessorGetTaskInfo) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err245 error
+	var _write_err251 error
 	args := TaskServiceGetTaskInfoArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16303,21 +16819,21 @@ func (p *taskServiceProcessorGetTaskInfo) Process(ctx context.Context, seqId int
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc246 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getTaskInfo: "+err2.Error())
+		_exc252 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getTaskInfo: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "getTaskInfo", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err245 = thrift.WrapTException(err2)
+			_write_err251 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc246.Write(ctx, oprot); _write_err245 == nil && err2 != nil {
-			_write_err245 = thrift.WrapTException(err2)
+		if err2 := _exc252.Write(ctx, oprot); _write_err251 == nil && err2 != nil {
+			_write_err251 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err245 == nil && err2 != nil {
-			_write_err245 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err251 == nil && err2 != nil {
+			_write_err251 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err245 == nil && err2 != nil {
-			_write_err245 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err251 == nil && err2 != nil {
+			_write_err251 = thrift.WrapTException(err2)
 		}
-		if _write_err245 != nil {
-			return false, thrift.WrapTException(_write_err245)
+		if _write_err251 != nil {
+			return false, thrift.WrapTException(_write_err251)
 		}
 		return true, err
 	} else {
@@ -16325,19 +16841,19 @@ func (p *taskServiceProcessorGetTaskInfo) Process(ctx context.Context, seqId int
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getTaskInfo", thrift.REPLY, seqId); err2 != nil {
-		_write_err245 = thrift.WrapTException(err2)
+		_write_err251 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err245 == nil && err2 != nil {
-		_write_err245 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err251 == nil && err2 != nil {
+		_write_err251 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err245 == nil && err2 != nil {
-		_write_err245 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err251 == nil && err2 != nil {
+		_write_err251 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err245 == nil && err2 != nil {
-		_write_err245 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err251 == nil && err2 != nil {
+		_write_err251 = thrift.WrapTException(err2)
 	}
-	if _write_err245 != nil {
-		return false, thrift.WrapTException(_write_err245)
+	if _write_err251 != nil {
+		return false, thrift.WrapTException(_write_err251)
 	}
 	return true, err
 }
@@ -16347,7 +16863,7 @@ type taskServiceProcessorGetStageInfo struct {
 }
 
 func (p *taskServiceProcessorGetStageInfo) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err247 error
+	var _write_err253 error
 	args := TaskServiceGetStageInfoArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16393,21 +16909,21 @@ func (p *taskServiceProcessorGetStageInfo) Process(ctx context.Context, seqId in
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc248 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageInfo: "+err2.Error())
+		_exc254 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageInfo: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "getStageInfo", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err247 = thrift.WrapTException(err2)
+			_write_err253 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc248.Write(ctx, oprot); _write_err247 == nil && err2 != nil {
-			_write_err247 = thrift.WrapTException(err2)
+		if err2 := _exc254.Write(ctx, oprot); _write_err253 == nil && err2 != nil {
+			_write_err253 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err247 == nil && err2 != nil {
-			_write_err247 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err253 == nil && err2 != nil {
+			_write_err253 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err247 == nil && err2 != nil {
-			_write_err247 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err253 == nil && err2 != nil {
+			_write_err253 = thrift.WrapTException(err2)
 		}
-		if _write_err247 != nil {
-			return false, thrift.WrapTException(_write_err247)
+		if _write_err253 != nil {
+			return false, thrift.WrapTException(_write_err253)
 		}
 		return true, err
 	} else {
@@ -16415,19 +16931,19 @@ func (p *taskServiceProcessorGetStageInfo) Process(ctx context.Context, seqId in
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getStageInfo", thrift.REPLY, seqId); err2 != nil {
-		_write_err247 = thrift.WrapTException(err2)
+		_write_err253 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err247 == nil && err2 != nil {
-		_write_err247 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err253 == nil && err2 != nil {
+		_write_err253 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err247 == nil && err2 != nil {
-		_write_err247 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err253 == nil && err2 != nil {
+		_write_err253 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err247 == nil && err2 != nil {
-		_write_err247 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err253 == nil && err2 != nil {
+		_write_err253 = thrift.WrapTException(err2)
 	}
-	if _write_err247 != nil {
-		return false, thrift.WrapTException(_write_err247)
+	if _write_err253 != nil {
+		return false, thrift.WrapTException(_write_err253)
 	}
 	return true, err
 }
@@ -16437,7 +16953,7 @@ type taskServiceProcessorGetStageIdOfTask struct {
 }
 
 func (p *taskServiceProcessorGetStageIdOfTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err249 error
+	var _write_err255 error
 	args := TaskServiceGetStageIdOfTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16483,21 +16999,21 @@ func (p *taskServiceProcessorGetStageIdOfTask) Process(ctx context.Context, seqI
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc250 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageIdOfTask: "+err2.Error())
+		_exc256 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageIdOfTask: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "getStageIdOfTask", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err249 = thrift.WrapTException(err2)
+			_write_err255 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc250.Write(ctx, oprot); _write_err249 == nil && err2 != nil {
-			_write_err249 = thrift.WrapTException(err2)
+		if err2 := _exc256.Write(ctx, oprot); _write_err255 == nil && err2 != nil {
+			_write_err255 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err249 == nil && err2 != nil {
-			_write_err249 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err255 == nil && err2 != nil {
+			_write_err255 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err249 == nil && err2 != nil {
-			_write_err249 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err255 == nil && err2 != nil {
+			_write_err255 = thrift.WrapTException(err2)
 		}
-		if _write_err249 != nil {
-			return false, thrift.WrapTException(_write_err249)
+		if _write_err255 != nil {
+			return false, thrift.WrapTException(_write_err255)
 		}
 		return true, err
 	} else {
@@ -16505,19 +17021,19 @@ func (p *taskServiceProcessorGetStageIdOfTask) Process(ctx context.Context, seqI
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getStageIdOfTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err249 = thrift.WrapTException(err2)
+		_write_err255 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err249 == nil && err2 != nil {
-		_write_err249 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err255 == nil && err2 != nil {
+		_write_err255 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err249 == nil && err2 != nil {
-		_write_err249 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err255 == nil && err2 != nil {
+		_write_err255 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err249 == nil && err2 != nil {
-		_write_err249 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err255 == nil && err2 != nil {
+		_write_err255 = thrift.WrapTException(err2)
 	}
-	if _write_err249 != nil {
-		return false, thrift.WrapTException(_write_err249)
+	if _write_err255 != nil {
+		return false, thrift.WrapTException(_write_err255)
 	}
 	return true, err
 }
@@ -16527,7 +17043,7 @@ type taskServiceProcessorSuspendStage struct {
 }
 
 func (p *taskServiceProcessorSuspendStage) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err251 error
+	var _write_err257 error
 	args := TaskServiceSuspendStageArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16573,21 +17089,21 @@ func (p *taskServiceProcessorSuspendStage) Process(ctx context.Context, seqId in
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc252 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspendStage: "+err2.Error())
+		_exc258 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspendStage: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "suspendStage", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err251 = thrift.WrapTException(err2)
+			_write_err257 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc252.Write(ctx, oprot); _write_err251 == nil && err2 != nil {
-			_write_err251 = thrift.WrapTException(err2)
+		if err2 := _exc258.Write(ctx, oprot); _write_err257 == nil && err2 != nil {
+			_write_err257 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err251 == nil && err2 != nil {
-			_write_err251 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err257 == nil && err2 != nil {
+			_write_err257 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err251 == nil && err2 != nil {
-			_write_err251 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err257 == nil && err2 != nil {
+			_write_err257 = thrift.WrapTException(err2)
 		}
-		if _write_err251 != nil {
-			return false, thrift.WrapTException(_write_err251)
+		if _write_err257 != nil {
+			return false, thrift.WrapTException(_write_err257)
 		}
 		return true, err
 	} else {
@@ -16595,19 +17111,19 @@ func (p *taskServiceProcessorSuspendStage) Process(ctx context.Context, seqId in
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "suspendStage", thrift.REPLY, seqId); err2 != nil {
-		_write_err251 = thrift.WrapTException(err2)
+		_write_err257 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err251 == nil && err2 != nil {
-		_write_err251 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err257 == nil && err2 != nil {
+		_write_err257 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err251 == nil && err2 != nil {
-		_write_err251 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err257 == nil && err2 != nil {
+		_write_err257 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err251 == nil && err2 != nil {
-		_write_err251 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err257 == nil && err2 != nil {
+		_write_err257 = thrift.WrapTException(err2)
 	}
-	if _write_err251 != nil {
-		return false, thrift.WrapTException(_write_err251)
+	if _write_err257 != nil {
+		return false, thrift.WrapTException(_write_err257)
 	}
 	return true, err
 }
@@ -16617,7 +17133,7 @@ type taskServiceProcessorContinueStage struct {
 }
 
 func (p *taskServiceProcessorContinueStage) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err253 error
+	var _write_err259 error
 	args := TaskServiceContinueStageArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16663,21 +17179,21 @@ func (p *taskServiceProcessorContinueStage) Process(ctx context.Context, seqId i
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc254 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing continueStage: "+err2.Error())
+		_exc260 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing continueStage: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "continueStage", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err253 = thrift.WrapTException(err2)
+			_write_err259 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc254.Write(ctx, oprot); _write_err253 == nil && err2 != nil {
-			_write_err253 = thrift.WrapTException(err2)
+		if err2 := _exc260.Write(ctx, oprot); _write_err259 == nil && err2 != nil {
+			_write_err259 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err253 == nil && err2 != nil {
-			_write_err253 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err259 == nil && err2 != nil {
+			_write_err259 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err253 == nil && err2 != nil {
-			_write_err253 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err259 == nil && err2 != nil {
+			_write_err259 = thrift.WrapTException(err2)
 		}
-		if _write_err253 != nil {
-			return false, thrift.WrapTException(_write_err253)
+		if _write_err259 != nil {
+			return false, thrift.WrapTException(_write_err259)
 		}
 		return true, err
 	} else {
@@ -16685,19 +17201,19 @@ func (p *taskServiceProcessorContinueStage) Process(ctx context.Context, seqId i
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "continueStage", thrift.REPLY, seqId); err2 != nil {
-		_write_err253 = thrift.WrapTException(err2)
+		_write_err259 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err253 == nil && err2 != nil {
-		_write_err253 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err259 == nil && err2 != nil {
+		_write_err259 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err253 == nil && err2 != nil {
-		_write_err253 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err259 == nil && err2 != nil {
+		_write_err259 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err253 == nil && err2 != nil {
-		_write_err253 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err259 == nil && err2 != nil {
+		_write_err259 = thrift.WrapTException(err2)
 	}
-	if _write_err253 != nil {
-		return false, thrift.WrapTException(_write_err253)
+	if _write_err259 != nil {
+		return false, thrift.WrapTException(_write_err259)
 	}
 	return true, err
 }
@@ -16707,7 +17223,7 @@ type taskServiceProcessorGetStageResult_ struct {
 }
 
 func (p *taskServiceProcessorGetStageResult_) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err255 error
+	var _write_err261 error
 	args := TaskServiceGetStageResultArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16753,21 +17269,21 @@ func (p *taskServiceProcessorGetStageResult_) Process(ctx context.Context, seqId
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc256 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageResult: "+err2.Error())
+		_exc262 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageResult: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "getStageResult", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err255 = thrift.WrapTException(err2)
+			_write_err261 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc256.Write(ctx, oprot); _write_err255 == nil && err2 != nil {
-			_write_err255 = thrift.WrapTException(err2)
+		if err2 := _exc262.Write(ctx, oprot); _write_err261 == nil && err2 != nil {
+			_write_err261 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err255 == nil && err2 != nil {
-			_write_err255 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err261 == nil && err2 != nil {
+			_write_err261 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err255 == nil && err2 != nil {
-			_write_err255 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err261 == nil && err2 != nil {
+			_write_err261 = thrift.WrapTException(err2)
 		}
-		if _write_err255 != nil {
-			return false, thrift.WrapTException(_write_err255)
+		if _write_err261 != nil {
+			return false, thrift.WrapTException(_write_err261)
 		}
 		return true, err
 	} else {
@@ -16775,19 +17291,19 @@ func (p *taskServiceProcessorGetStageResult_) Process(ctx context.Context, seqId
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getStageResult", thrift.REPLY, seqId); err2 != nil {
-		_write_err255 = thrift.WrapTException(err2)
+		_write_err261 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err255 == nil && err2 != nil {
-		_write_err255 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err261 == nil && err2 != nil {
+		_write_err261 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err255 == nil && err2 != nil {
-		_write_err255 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err261 == nil && err2 != nil {
+		_write_err261 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err255 == nil && err2 != nil {
-		_write_err255 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err261 == nil && err2 != nil {
+		_write_err261 = thrift.WrapTException(err2)
 	}
-	if _write_err255 != nil {
-		return false, thrift.WrapTException(_write_err255)
+	if _write_err261 != nil {
+		return false, thrift.WrapTException(_write_err261)
 	}
 	return true, err
 }
@@ -16797,7 +17313,7 @@ type taskServiceProcessorSubmit struct {
 }
 
 func (p *taskServiceProcessorSubmit) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err257 error
+	var _write_err263 error
 	args := TaskServiceSubmitArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16847,21 +17363,21 @@ func (p *taskServiceProcessorSubmit) Process(ctx context.Context, seqId int32, i
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc258 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing submit: "+err2.Error())
+			_exc264 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing submit: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "submit", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err257 = thrift.WrapTException(err2)
+				_write_err263 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc258.Write(ctx, oprot); _write_err257 == nil && err2 != nil {
-				_write_err257 = thrift.WrapTException(err2)
+			if err2 := _exc264.Write(ctx, oprot); _write_err263 == nil && err2 != nil {
+				_write_err263 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err257 == nil && err2 != nil {
-				_write_err257 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err263 == nil && err2 != nil {
+				_write_err263 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err257 == nil && err2 != nil {
-				_write_err257 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err263 == nil && err2 != nil {
+				_write_err263 = thrift.WrapTException(err2)
 			}
-			if _write_err257 != nil {
-				return false, thrift.WrapTException(_write_err257)
+			if _write_err263 != nil {
+				return false, thrift.WrapTException(_write_err263)
 			}
 			return true, err
 		}
@@ -16870,19 +17386,19 @@ func (p *taskServiceProcessorSubmit) Process(ctx context.Context, seqId int32, i
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "submit", thrift.REPLY, seqId); err2 != nil {
-		_write_err257 = thrift.WrapTException(err2)
+		_write_err263 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err257 == nil && err2 != nil {
-		_write_err257 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err263 == nil && err2 != nil {
+		_write_err263 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err257 == nil && err2 != nil {
-		_write_err257 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err263 == nil && err2 != nil {
+		_write_err263 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err257 == nil && err2 != nil {
-		_write_err257 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err263 == nil && err2 != nil {
+		_write_err263 = thrift.WrapTException(err2)
 	}
-	if _write_err257 != nil {
-		return false, thrift.WrapTException(_write_err257)
+	if _write_err263 != nil {
+		return false, thrift.WrapTException(_write_err263)
 	}
 	return true, err
 }
@@ -16892,7 +17408,7 @@ type taskServiceProcessorGetTask struct {
 }
 
 func (p *taskServiceProcessorGetTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err259 error
+	var _write_err265 error
 	args := TaskServiceGetTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16942,21 +17458,21 @@ func (p *taskServiceProcessorGetTask) Process(ctx context.Context, seqId int32, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc260 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getTask: "+err2.Error())
+			_exc266 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "getTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err259 = thrift.WrapTException(err2)
+				_write_err265 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc260.Write(ctx, oprot); _write_err259 == nil && err2 != nil {
-				_write_err259 = thrift.WrapTException(err2)
+			if err2 := _exc266.Write(ctx, oprot); _write_err265 == nil && err2 != nil {
+				_write_err265 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err259 == nil && err2 != nil {
-				_write_err259 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err265 == nil && err2 != nil {
+				_write_err265 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err259 == nil && err2 != nil {
-				_write_err259 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err265 == nil && err2 != nil {
+				_write_err265 = thrift.WrapTException(err2)
 			}
-			if _write_err259 != nil {
-				return false, thrift.WrapTException(_write_err259)
+			if _write_err265 != nil {
+				return false, thrift.WrapTException(_write_err265)
 			}
 			return true, err
 		}
@@ -16965,19 +17481,19 @@ func (p *taskServiceProcessorGetTask) Process(ctx context.Context, seqId int32, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err259 = thrift.WrapTException(err2)
+		_write_err265 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err259 == nil && err2 != nil {
-		_write_err259 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err265 == nil && err2 != nil {
+		_write_err265 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err259 == nil && err2 != nil {
-		_write_err259 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err265 == nil && err2 != nil {
+		_write_err265 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err259 == nil && err2 != nil {
-		_write_err259 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err265 == nil && err2 != nil {
+		_write_err265 = thrift.WrapTException(err2)
 	}
-	if _write_err259 != nil {
-		return false, thrift.WrapTException(_write_err259)
+	if _write_err265 != nil {
+		return false, thrift.WrapTException(_write_err265)
 	}
 	return true, err
 }
@@ -16987,7 +17503,7 @@ type taskServiceProcessorListTasks struct {
 }
 
 func (p *taskServiceProcessorListTasks) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err261 error
+	var _write_err267 error
 	args := TaskServiceListTasksArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17037,21 +17553,21 @@ func (p *taskServiceProcessorListTasks) Process(ctx context.Context, seqId int32
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc262 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listTasks: "+err2.Error())
+			_exc268 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listTasks: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "listTasks", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err261 = thrift.WrapTException(err2)
+				_write_err267 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc262.Write(ctx, oprot); _write_err261 == nil && err2 != nil {
-				_write_err261 = thrift.WrapTException(err2)
+			if err2 := _exc268.Write(ctx, oprot); _write_err267 == nil && err2 != nil {
+				_write_err267 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err261 == nil && err2 != nil {
-				_write_err261 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err267 == nil && err2 != nil {
+				_write_err267 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err261 == nil && err2 != nil {
-				_write_err261 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err267 == nil && err2 != nil {
+				_write_err267 = thrift.WrapTException(err2)
 			}
-			if _write_err261 != nil {
-				return false, thrift.WrapTException(_write_err261)
+			if _write_err267 != nil {
+				return false, thrift.WrapTException(_write_err267)
 			}
 			return true, err
 		}
@@ -17060,19 +17576,19 @@ func (p *taskServiceProcessorListTasks) Process(ctx context.Context, seqId int32
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "listTasks", thrift.REPLY, seqId); err2 != nil {
-		_write_err261 = thrift.WrapTException(err2)
+		_write_err267 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err261 == nil && err2 != nil {
-		_write_err261 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err267 == nil && err2 != nil {
+		_write_err267 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err261 == nil && err2 != nil {
-		_write_err261 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err267 == nil && err2 != nil {
+		_write_err267 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err261 == nil && err2 != nil {
-		_write_err261 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err267 == nil && err2 != nil {
+		_write_err267 = thrift.WrapTException(err2)
 	}
-	if _write_err261 != nil {
-		return false, thrift.WrapTException(_write_err261)
+	if _write_err267 != nil {
+		return false, thrift.WrapTException(_write_err267)
 	}
 	return true, err
 }
@@ -17082,7 +17598,7 @@ type taskServiceProcessorGetStage struct {
 }
 
 func (p *taskServiceProcessorGetStage) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err263 error
+	var _write_err269 error
 	args := TaskServiceGetStageArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17132,21 +17648,21 @@ func (p *taskServiceProcessorGetStage) Process(ctx context.Context, seqId int32,
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc264 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStage: "+err2.Error())
+			_exc270 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStage: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "getStage", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err263 = thrift.WrapTException(err2)
+				_write_err269 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc264.Write(ctx, oprot); _write_err263 == nil && err2 != nil {
-				_write_err263 = thrift.WrapTException(err2)
+			if err2 := _exc270.Write(ctx, oprot); _write_err269 == nil && err2 != nil {
+				_write_err269 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err263 == nil && err2 != nil {
-				_write_err263 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err269 == nil && err2 != nil {
+				_write_err269 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err263 == nil && err2 != nil {
-				_write_err263 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err269 == nil && err2 != nil {
+				_write_err269 = thrift.WrapTException(err2)
 			}
-			if _write_err263 != nil {
-				return false, thrift.WrapTException(_write_err263)
+			if _write_err269 != nil {
+				return false, thrift.WrapTException(_write_err269)
 			}
 			return true, err
 		}
@@ -17155,19 +17671,19 @@ func (p *taskServiceProcessorGetStage) Process(ctx context.Context, seqId int32,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getStage", thrift.REPLY, seqId); err2 != nil {
-		_write_err263 = thrift.WrapTException(err2)
+		_write_err269 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err263 == nil && err2 != nil {
-		_write_err263 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err269 == nil && err2 != nil {
+		_write_err269 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err263 == nil && err2 != nil {
-		_write_err263 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err269 == nil && err2 != nil {
+		_write_err269 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err263 == nil && err2 != nil {
-		_write_err263 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err269 == nil && err2 != nil {
+		_write_err269 = thrift.WrapTException(err2)
 	}
-	if _write_err263 != nil {
-		return false, thrift.WrapTException(_write_err263)
+	if _write_err269 != nil {
+		return false, thrift.WrapTException(_write_err269)
 	}
 	return true, err
 }
@@ -17177,7 +17693,7 @@ type taskServiceProcessorListStages struct {
 }
 
 func (p *taskServiceProcessorListStages) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err265 error
+	var _write_err271 error
 	args := TaskServiceListStagesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17227,21 +17743,21 @@ func (p *taskServiceProcessorListStages) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc266 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listStages: "+err2.Error())
+			_exc272 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listStages: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "listStages", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err265 = thrift.WrapTException(err2)
+				_write_err271 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc266.Write(ctx, oprot); _write_err265 == nil && err2 != nil {
-				_write_err265 = thrift.WrapTException(err2)
+			if err2 := _exc272.Write(ctx, oprot); _write_err271 == nil && err2 != nil {
+				_write_err271 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err265 == nil && err2 != nil {
-				_write_err265 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err271 == nil && err2 != nil {
+				_write_err271 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err265 == nil && err2 != nil {
-				_write_err265 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err271 == nil && err2 != nil {
+				_write_err271 = thrift.WrapTException(err2)
 			}
-			if _write_err265 != nil {
-				return false, thrift.WrapTException(_write_err265)
+			if _write_err271 != nil {
+				return false, thrift.WrapTException(_write_err271)
 			}
 			return true, err
 		}
@@ -17250,19 +17766,19 @@ func (p *taskServiceProcessorListStages) Process(ctx context.Context, seqId int3
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "listStages", thrift.REPLY, seqId); err2 != nil {
-		_write_err265 = thrift.WrapTException(err2)
+		_write_err271 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err265 == nil && err2 != nil {
-		_write_err265 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err271 == nil && err2 != nil {
+		_write_err271 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err265 == nil && err2 != nil {
-		_write_err265 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err271 == nil && err2 != nil {
+		_write_err271 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err265 == nil && err2 != nil {
-		_write_err265 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err271 == nil && err2 != nil {
+		_write_err271 = thrift.WrapTException(err2)
 	}
-	if _write_err265 != nil {
-		return false, thrift.WrapTException(_write_err265)
+	if _write_err271 != nil {
+		return false, thrift.WrapTException(_write_err271)
 	}
 	return true, err
 }
@@ -17272,7 +17788,7 @@ type taskServiceProcessorExplain struct {
 }
 
 func (p *taskServiceProcessorExplain) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err267 error
+	var _write_err273 error
 	args := TaskServiceExplainArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17322,21 +17838,21 @@ func (p *taskServiceProcessorExplain) Process(ctx context.Context, seqId int32, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc268 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing explain: "+err2.Error())
+			_exc274 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing explain: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "explain", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err267 = thrift.WrapTException(err2)
+				_write_err273 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc268.Write(ctx, oprot); _write_err267 == nil && err2 != nil {
-				_write_err267 = thrift.WrapTException(err2)
+			if err2 := _exc274.Write(ctx, oprot); _write_err273 == nil && err2 != nil {
+				_write_err273 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err267 == nil && err2 != nil {
-				_write_err267 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err273 == nil && err2 != nil {
+				_write_err273 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err267 == nil && err2 != nil {
-				_write_err267 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err273 == nil && err2 != nil {
+				_write_err273 = thrift.WrapTException(err2)
 			}
-			if _write_err267 != nil {
-				return false, thrift.WrapTException(_write_err267)
+			if _write_err273 != nil {
+				return false, thrift.WrapTException(_write_err273)
 			}
 			return true, err
 		}
@@ -17345,19 +17861,19 @@ func (p *taskServiceProcessorExplain) Process(ctx context.Context, seqId int32, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "explain", thrift.REPLY, seqId); err2 != nil {
-		_write_err267 = thrift.WrapTException(err2)
+		_write_err273 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err267 == nil && err2 != nil {
-		_write_err267 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err273 == nil && err2 != nil {
+		_write_err273 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err267 == nil && err2 != nil {
-		_write_err267 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err273 == nil && err2 != nil {
+		_write_err273 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err267 == nil && err2 != nil {
-		_write_err267 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err273 == nil && err2 != nil {
+		_write_err273 = thrift.WrapTException(err2)
 	}
-	if _write_err267 != nil {
-		return false, thrift.WrapTException(_write_err267)
+	if _write_err273 != nil {
+		return false, thrift.WrapTException(_write_err273)
 	}
 	return true, err
 }
@@ -17367,7 +17883,7 @@ type taskServiceProcessorGetPlan struct {
 }
 
 func (p *taskServiceProcessorGetPlan) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err269 error
+	var _write_err275 error
 	args := TaskServiceGetPlanArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17417,21 +17933,21 @@ func (p *taskServiceProcessorGetPlan) Process(ctx context.Context, seqId int32, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc270 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getPlan: "+err2.Error())
+			_exc276 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getPlan: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "getPlan", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err269 = thrift.WrapTException(err2)
+				_write_err275 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc270.Write(ctx, oprot); _write_err269 == nil && err2 != nil {
-				_write_err269 = thrift.WrapTException(err2)
+			if err2 := _exc276.Write(ctx, oprot); _write_err275 == nil && err2 != nil {
+				_write_err275 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err269 == nil && err2 != nil {
-				_write_err269 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err275 == nil && err2 != nil {
+				_write_err275 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err269 == nil && err2 != nil {
-				_write_err269 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err275 == nil && err2 != nil {
+				_write_err275 = thrift.WrapTException(err2)
 			}
-			if _write_err269 != nil {
-				return false, thrift.WrapTException(_write_err269)
+			if _write_err275 != nil {
+				return false, thrift.WrapTException(_write_err275)
 			}
 			return true, err
 		}
@@ -17440,19 +17956,19 @@ func (p *taskServiceProcessorGetPlan) Process(ctx context.Context, seqId int32, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getPlan", thrift.REPLY, seqId); err2 != nil {
-		_write_err269 = thrift.WrapTException(err2)
+		_write_err275 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err269 == nil && err2 != nil {
-		_write_err269 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err275 == nil && err2 != nil {
+		_write_err275 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err269 == nil && err2 != nil {
-		_write_err269 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err275 == nil && err2 != nil {
+		_write_err275 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err269 == nil && err2 != nil {
-		_write_err269 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err275 == nil && err2 != nil {
+		_write_err275 = thrift.WrapTException(err2)
 	}
-	if _write_err269 != nil {
-		return false, thrift.WrapTException(_write_err269)
+	if _write_err275 != nil {
+		return false, thrift.WrapTException(_write_err275)
 	}
 	return true, err
 }
@@ -17462,7 +17978,7 @@ type taskServiceProcessorSuspend struct {
 }
 
 func (p *taskServiceProcessorSuspend) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err271 error
+	var _write_err277 error
 	args := TaskServiceSuspendArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17512,21 +18028,21 @@ func (p *taskServiceProcessorSuspend) Process(ctx context.Context, seqId int32, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc272 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspend: "+err2.Error())
+			_exc278 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspend: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "suspend", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err271 = thrift.WrapTException(err2)
+				_write_err277 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc272.Write(ctx, oprot); _write_err271 == nil && err2 != nil {
-				_write_err271 = thrift.WrapTException(err2)
+			if err2 := _exc278.Write(ctx, oprot); _write_err277 == nil && err2 != nil {
+				_write_err277 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err271 == nil && err2 != nil {
-				_write_err271 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err277 == nil && err2 != nil {
+				_write_err277 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err271 == nil && err2 != nil {
-				_write_err271 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err277 == nil && err2 != nil {
+				_write_err277 = thrift.WrapTException(err2)
 			}
-			if _write_err271 != nil {
-				return false, thrift.WrapTException(_write_err271)
+			if _write_err277 != nil {
+				return false, thrift.WrapTException(_write_err277)
 			}
 			return true, err
 		}
@@ -17535,19 +18051,19 @@ func (p *taskServiceProcessorSuspend) Process(ctx context.Context, seqId int32, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "suspend", thrift.REPLY, seqId); err2 != nil {
-		_write_err271 = thrift.WrapTException(err2)
+		_write_err277 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err271 == nil && err2 != nil {
-		_write_err271 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err277 == nil && err2 != nil {
+		_write_err277 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err271 == nil && err2 != nil {
-		_write_err271 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err277 == nil && err2 != nil {
+		_write_err277 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err271 == nil && err2 != nil {
-		_write_err271 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err277 == nil && err2 != nil {
+		_write_err277 = thrift.WrapTException(err2)
 	}
-	if _write_err271 != nil {
-		return false, thrift.WrapTException(_write_err271)
+	if _write_err277 != nil {
+		return false, thrift.WrapTException(_write_err277)
 	}
 	return true, err
 }
@@ -17557,7 +18073,7 @@ type taskServiceProcessorSuspendTask struct {
 }
 
 func (p *taskServiceProcessorSuspendTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err273 error
+	var _write_err279 error
 	args := TaskServiceSuspendTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17607,21 +18123,21 @@ func (p *taskServiceProcessorSuspendTask) Process(ctx context.Context, seqId int
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc274 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspendTask: "+err2.Error())
+			_exc280 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspendTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "suspendTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err273 = thrift.WrapTException(err2)
+				_write_err279 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc274.Write(ctx, oprot); _write_err273 == nil && err2 != nil {
-				_write_err273 = thrift.WrapTException(err2)
+			if err2 := _exc280.Write(ctx, oprot); _write_err279 == nil && err2 != nil {
+				_write_err279 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err273 == nil && err2 != nil {
-				_write_err273 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err279 == nil && err2 != nil {
+				_write_err279 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err273 == nil && err2 != nil {
-				_write_err273 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err279 == nil && err2 != nil {
+				_write_err279 = thrift.WrapTException(err2)
 			}
-			if _write_err273 != nil {
-				return false, thrift.WrapTException(_write_err273)
+			if _write_err279 != nil {
+				return false, thrift.WrapTException(_write_err279)
 			}
 			return true, err
 		}
@@ -17630,19 +18146,19 @@ func (p *taskServiceProcessorSuspendTask) Process(ctx context.Context, seqId int
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "suspendTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err273 = thrift.WrapTException(err2)
+		_write_err279 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err273 == nil && err2 != nil {
-		_write_err273 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err279 == nil && err2 != nil {
+		_write_err279 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err273 == nil && err2 != nil {
-		_write_err273 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err279 == nil && err2 != nil {
+		_write_err279 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err273 == nil && err2 != nil {
-		_write_err273 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err279 == nil && err2 != nil {
+		_write_err279 = thrift.WrapTException(err2)
 	}
-	if _write_err273 != nil {
-		return false, thrift.WrapTException(_write_err273)
+	if _write_err279 != nil {
+		return false, thrift.WrapTException(_write_err279)
 	}
 	return true, err
 }
@@ -17652,7 +18168,7 @@ type taskServiceProcessorResume struct {
 }
 
 func (p *taskServiceProcessorResume) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err275 error
+	var _write_err281 error
 	args := TaskServiceResumeArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17702,40 +18218,40 @@ func (p *taskServiceProcessorResume) Process(ctx context.Context, seqId int32, i
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc276 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing resume: "+err2.Error())
+			_exc282 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing resume: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "resume", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err275 = thrift.WrapTException(err2)
+				_write_err281 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc276.Write(ctx, oprot); _write_err275 == nil && err2 != nil {
-				_write_err275 = thrift.WrapTException(err2)
+			if err2 := _exc282.Write(ctx, oprot); _write_err281 == nil && err2 != nil {
+				_write_err281 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err275 == nil && err2 != nil {
-				_write_err275 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err281 == nil && err2 != nil {
+				_write_err281 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err275 == nil && err2 != nil {
-				_write_err275 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err281 == nil && err2 != nil {
+				_write_err281 = thrift.WrapTException(err2)
 			}
-			if _write_err275 != nil {
-				return false, thrift.WrapTException(_write_err275)
+			if _write_err281 != nil {
+				return false, thrift.WrapTException(_write_err281)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "resume", thrift.REPLY, seqId); err2 != nil {
-		_write_err275 = thrift.WrapTException(err2)
+		_write_err281 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err275 == nil && err2 != nil {
-		_write_err275 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err281 == nil && err2 != nil {
+		_write_err281 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err275 == nil && err2 != nil {
-		_write_err275 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err281 == nil && err2 != nil {
+		_write_err281 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err275 == nil && err2 != nil {
-		_write_err275 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err281 == nil && err2 != nil {
+		_write_err281 = thrift.WrapTException(err2)
 	}
-	if _write_err275 != nil {
-		return false, thrift.WrapTException(_write_err275)
+	if _write_err281 != nil {
+		return false, thrift.WrapTException(_write_err281)
 	}
 	return true, err
 }
@@ -17745,7 +18261,7 @@ type taskServiceProcessorResumeTask struct {
 }
 
 func (p *taskServiceProcessorResumeTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err277 error
+	var _write_err283 error
 	args := TaskServiceResumeTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17795,40 +18311,40 @@ func (p *taskServiceProcessorResumeTask) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc278 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing resumeTask: "+err2.Error())
+			_exc284 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing resumeTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "resumeTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err277 = thrift.WrapTException(err2)
+				_write_err283 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc278.Write(ctx, oprot); _write_err277 == nil && err2 != nil {
-				_write_err277 = thrift.WrapTException(err2)
+			if err2 := _exc284.Write(ctx, oprot); _write_err283 == nil && err2 != nil {
+				_write_err283 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err277 == nil && err2 != nil {
-				_write_err277 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err283 == nil && err2 != nil {
+				_write_err283 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err277 == nil && err2 != nil {
-				_write_err277 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err283 == nil && err2 != nil {
+				_write_err283 = thrift.WrapTException(err2)
 			}
-			if _write_err277 != nil {
-				return false, thrift.WrapTException(_write_err277)
+			if _write_err283 != nil {
+				return false, thrift.WrapTException(_write_err283)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "resumeTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err277 = thrift.WrapTException(err2)
+		_write_err283 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err277 == nil && err2 != nil {
-		_write_err277 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err283 == nil && err2 != nil {
+		_write_err283 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err277 == nil && err2 != nil {
-		_write_err277 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err283 == nil && err2 != nil {
+		_write_err283 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err277 == nil && err2 != nil {
-		_write_err277 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err283 == nil && err2 != nil {
+		_write_err283 = thrift.WrapTException(err2)
 	}
-	if _write_err277 != nil {
-		return false, thrift.WrapTException(_write_err277)
+	if _write_err283 != nil {
+		return false, thrift.WrapTException(_write_err283)
 	}
 	return true, err
 }
@@ -17838,7 +18354,7 @@ type taskServiceProcessorCancelTask struct {
 }
 
 func (p *taskServiceProcessorCancelTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err279 error
+	var _write_err285 error
 	args := TaskServiceCancelTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17888,40 +18404,40 @@ func (p *taskServiceProcessorCancelTask) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc280 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing cancelTask: "+err2.Error())
+			_exc286 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing cancelTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "cancelTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err279 = thrift.WrapTException(err2)
+				_write_err285 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc280.Write(ctx, oprot); _write_err279 == nil && err2 != nil {
-				_write_err279 = thrift.WrapTException(err2)
+			if err2 := _exc286.Write(ctx, oprot); _write_err285 == nil && err2 != nil {
+				_write_err285 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err279 == nil && err2 != nil {
-				_write_err279 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err285 == nil && err2 != nil {
+				_write_err285 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err279 == nil && err2 != nil {
-				_write_err279 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err285 == nil && err2 != nil {
+				_write_err285 = thrift.WrapTException(err2)
 			}
-			if _write_err279 != nil {
-				return false, thrift.WrapTException(_write_err279)
+			if _write_err285 != nil {
+				return false, thrift.WrapTException(_write_err285)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "cancelTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err279 = thrift.WrapTException(err2)
+		_write_err285 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err279 == nil && err2 != nil {
-		_write_err279 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err285 == nil && err2 != nil {
+		_write_err285 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err279 == nil && err2 != nil {
-		_write_err279 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err285 == nil && err2 != nil {
+		_write_err285 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err279 == nil && err2 != nil {
-		_write_err279 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err285 == nil && err2 != nil {
+		_write_err285 = thrift.WrapTException(err2)
 	}
-	if _write_err279 != nil {
-		return false, thrift.WrapTException(_write_err279)
+	if _write_err285 != nil {
+		return false, thrift.WrapTException(_write_err285)
 	}
 	return true, err
 }
@@ -17931,7 +18447,7 @@ type taskServiceProcessorCancelStage struct {
 }
 
 func (p *taskServiceProcessorCancelStage) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err281 error
+	var _write_err287 error
 	args := TaskServiceCancelStageArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17981,40 +18497,40 @@ func (p *taskServiceProcessorCancelStage) Process(ctx context.Context, seqId int
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc282 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing cancelStage: "+err2.Error())
+			_exc288 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing cancelStage: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "cancelStage", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err281 = thrift.WrapTException(err2)
+				_write_err287 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc282.Write(ctx, oprot); _write_err281 == nil && err2 != nil {
-				_write_err281 = thrift.WrapTException(err2)
+			if err2 := _exc288.Write(ctx, oprot); _write_err287 == nil && err2 != nil {
+				_write_err287 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err281 == nil && err2 != nil {
-				_write_err281 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err287 == nil && err2 != nil {
+				_write_err287 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err281 == nil && err2 != nil {
-				_write_err281 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err287 == nil && err2 != nil {
+				_write_err287 = thrift.WrapTException(err2)
 			}
-			if _write_err281 != nil {
-				return false, thrift.WrapTException(_write_err281)
+			if _write_err287 != nil {
+				return false, thrift.WrapTException(_write_err287)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "cancelStage", thrift.REPLY, seqId); err2 != nil {
-		_write_err281 = thrift.WrapTException(err2)
+		_write_err287 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err281 == nil && err2 != nil {
-		_write_err281 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err287 == nil && err2 != nil {
+		_write_err287 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err281 == nil && err2 != nil {
-		_write_err281 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err287 == nil && err2 != nil {
+		_write_err287 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err281 == nil && err2 != nil {
-		_write_err281 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err287 == nil && err2 != nil {
+		_write_err287 = thrift.WrapTException(err2)
 	}
-	if _write_err281 != nil {
-		return false, thrift.WrapTException(_write_err281)
+	if _write_err287 != nil {
+		return false, thrift.WrapTException(_write_err287)
 	}
 	return true, err
 }
@@ -18024,7 +18540,7 @@ type taskServiceProcessorSkipStage struct {
 }
 
 func (p *taskServiceProcessorSkipStage) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err283 error
+	var _write_err289 error
 	args := TaskServiceSkipStageArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18074,40 +18590,40 @@ func (p *taskServiceProcessorSkipStage) Process(ctx context.Context, seqId int32
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc284 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing skipStage: "+err2.Error())
+			_exc290 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing skipStage: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "skipStage", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err283 = thrift.WrapTException(err2)
+				_write_err289 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc284.Write(ctx, oprot); _write_err283 == nil && err2 != nil {
-				_write_err283 = thrift.WrapTException(err2)
+			if err2 := _exc290.Write(ctx, oprot); _write_err289 == nil && err2 != nil {
+				_write_err289 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err283 == nil && err2 != nil {
-				_write_err283 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err289 == nil && err2 != nil {
+				_write_err289 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err283 == nil && err2 != nil {
-				_write_err283 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err289 == nil && err2 != nil {
+				_write_err289 = thrift.WrapTException(err2)
 			}
-			if _write_err283 != nil {
-				return false, thrift.WrapTException(_write_err283)
+			if _write_err289 != nil {
+				return false, thrift.WrapTException(_write_err289)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "skipStage", thrift.REPLY, seqId); err2 != nil {
-		_write_err283 = thrift.WrapTException(err2)
+		_write_err289 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err283 == nil && err2 != nil {
-		_write_err283 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err289 == nil && err2 != nil {
+		_write_err289 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err283 == nil && err2 != nil {
-		_write_err283 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err289 == nil && err2 != nil {
+		_write_err289 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err283 == nil && err2 != nil {
-		_write_err283 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err289 == nil && err2 != nil {
+		_write_err289 = thrift.WrapTException(err2)
 	}
-	if _write_err283 != nil {
-		return false, thrift.WrapTException(_write_err283)
+	if _write_err289 != nil {
+		return false, thrift.WrapTException(_write_err289)
 	}
 	return true, err
 }
@@ -18117,7 +18633,7 @@ type taskServiceProcessorPlanRetry struct {
 }
 
 func (p *taskServiceProcessorPlanRetry) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err285 error
+	var _write_err291 error
 	args := TaskServicePlanRetryArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18167,21 +18683,21 @@ func (p *taskServiceProcessorPlanRetry) Process(ctx context.Context, seqId int32
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc286 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing planRetry: "+err2.Error())
+			_exc292 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing planRetry: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "planRetry", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err285 = thrift.WrapTException(err2)
+				_write_err291 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc286.Write(ctx, oprot); _write_err285 == nil && err2 != nil {
-				_write_err285 = thrift.WrapTException(err2)
+			if err2 := _exc292.Write(ctx, oprot); _write_err291 == nil && err2 != nil {
+				_write_err291 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err285 == nil && err2 != nil {
-				_write_err285 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err291 == nil && err2 != nil {
+				_write_err291 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err285 == nil && err2 != nil {
-				_write_err285 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err291 == nil && err2 != nil {
+				_write_err291 = thrift.WrapTException(err2)
 			}
-			if _write_err285 != nil {
-				return false, thrift.WrapTException(_write_err285)
+			if _write_err291 != nil {
+				return false, thrift.WrapTException(_write_err291)
 			}
 			return true, err
 		}
@@ -18190,19 +18706,19 @@ func (p *taskServiceProcessorPlanRetry) Process(ctx context.Context, seqId int32
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "planRetry", thrift.REPLY, seqId); err2 != nil {
-		_write_err285 = thrift.WrapTException(err2)
+		_write_err291 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err285 == nil && err2 != nil {
-		_write_err285 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err291 == nil && err2 != nil {
+		_write_err291 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err285 == nil && err2 != nil {
-		_write_err285 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err291 == nil && err2 != nil {
+		_write_err291 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err285 == nil && err2 != nil {
-		_write_err285 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err291 == nil && err2 != nil {
+		_write_err291 = thrift.WrapTException(err2)
 	}
-	if _write_err285 != nil {
-		return false, thrift.WrapTException(_write_err285)
+	if _write_err291 != nil {
+		return false, thrift.WrapTException(_write_err291)
 	}
 	return true, err
 }
@@ -18212,7 +18728,7 @@ type taskServiceProcessorRetryTask struct {
 }
 
 func (p *taskServiceProcessorRetryTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err287 error
+	var _write_err293 error
 	args := TaskServiceRetryTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18262,21 +18778,21 @@ func (p *taskServiceProcessorRetryTask) Process(ctx context.Context, seqId int32
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc288 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing retryTask: "+err2.Error())
+			_exc294 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing retryTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "retryTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err287 = thrift.WrapTException(err2)
+				_write_err293 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc288.Write(ctx, oprot); _write_err287 == nil && err2 != nil {
-				_write_err287 = thrift.WrapTException(err2)
+			if err2 := _exc294.Write(ctx, oprot); _write_err293 == nil && err2 != nil {
+				_write_err293 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err287 == nil && err2 != nil {
-				_write_err287 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err293 == nil && err2 != nil {
+				_write_err293 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err287 == nil && err2 != nil {
-				_write_err287 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err293 == nil && err2 != nil {
+				_write_err293 = thrift.WrapTException(err2)
 			}
-			if _write_err287 != nil {
-				return false, thrift.WrapTException(_write_err287)
+			if _write_err293 != nil {
+				return false, thrift.WrapTException(_write_err293)
 			}
 			return true, err
 		}
@@ -18285,19 +18801,19 @@ func (p *taskServiceProcessorRetryTask) Process(ctx context.Context, seqId int32
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "retryTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err287 = thrift.WrapTException(err2)
+		_write_err293 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err287 == nil && err2 != nil {
-		_write_err287 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err293 == nil && err2 != nil {
+		_write_err293 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err287 == nil && err2 != nil {
-		_write_err287 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err293 == nil && err2 != nil {
+		_write_err293 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err287 == nil && err2 != nil {
-		_write_err287 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err293 == nil && err2 != nil {
+		_write_err293 = thrift.WrapTException(err2)
 	}
-	if _write_err287 != nil {
-		return false, thrift.WrapTException(_write_err287)
+	if _write_err293 != nil {
+		return false, thrift.WrapTException(_write_err293)
 	}
 	return true, err
 }
@@ -18307,7 +18823,7 @@ type taskServiceProcessorDeleteTask struct {
 }
 
 func (p *taskServiceProcessorDeleteTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err289 error
+	var _write_err295 error
 	args := TaskServiceDeleteTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18357,40 +18873,40 @@ func (p *taskServiceProcessorDeleteTask) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc290 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing deleteTask: "+err2.Error())
+			_exc296 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing deleteTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "deleteTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err289 = thrift.WrapTException(err2)
+				_write_err295 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc290.Write(ctx, oprot); _write_err289 == nil && err2 != nil {
-				_write_err289 = thrift.WrapTException(err2)
+			if err2 := _exc296.Write(ctx, oprot); _write_err295 == nil && err2 != nil {
+				_write_err295 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err289 == nil && err2 != nil {
-				_write_err289 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err295 == nil && err2 != nil {
+				_write_err295 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err289 == nil && err2 != nil {
-				_write_err289 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err295 == nil && err2 != nil {
+				_write_err295 = thrift.WrapTException(err2)
 			}
-			if _write_err289 != nil {
-				return false, thrift.WrapTException(_write_err289)
+			if _write_err295 != nil {
+				return false, thrift.WrapTException(_write_err295)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "deleteTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err289 = thrift.WrapTException(err2)
+		_write_err295 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err289 == nil && err2 != nil {
-		_write_err289 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err295 == nil && err2 != nil {
+		_write_err295 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err289 == nil && err2 != nil {
-		_write_err289 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err295 == nil && err2 != nil {
+		_write_err295 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err289 == nil && err2 != nil {
-		_write_err289 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err295 == nil && err2 != nil {
+		_write_err295 = thrift.WrapTException(err2)
 	}
-	if _write_err289 != nil {
-		return false, thrift.WrapTException(_write_err289)
+	if _write_err295 != nil {
+		return false, thrift.WrapTException(_write_err295)
 	}
 	return true, err
 }
@@ -18400,7 +18916,7 @@ type taskServiceProcessorWatch struct {
 }
 
 func (p *taskServiceProcessorWatch) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err291 error
+	var _write_err297 error
 	args := TaskServiceWatchArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18450,21 +18966,21 @@ func (p *taskServiceProcessorWatch) Process(ctx context.Context, seqId int32, ip
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc292 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing watch: "+err2.Error())
+			_exc298 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing watch: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "watch", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err291 = thrift.WrapTException(err2)
+				_write_err297 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc292.Write(ctx, oprot); _write_err291 == nil && err2 != nil {
-				_write_err291 = thrift.WrapTException(err2)
+			if err2 := _exc298.Write(ctx, oprot); _write_err297 == nil && err2 != nil {
+				_write_err297 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err291 == nil && err2 != nil {
-				_write_err291 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err297 == nil && err2 != nil {
+				_write_err297 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err291 == nil && err2 != nil {
-				_write_err291 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err297 == nil && err2 != nil {
+				_write_err297 = thrift.WrapTException(err2)
 			}
-			if _write_err291 != nil {
-				return false, thrift.WrapTException(_write_err291)
+			if _write_err297 != nil {
+				return false, thrift.WrapTException(_write_err297)
 			}
 			return true, err
 		}
@@ -18473,19 +18989,19 @@ func (p *taskServiceProcessorWatch) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "watch", thrift.REPLY, seqId); err2 != nil {
-		_write_err291 = thrift.WrapTException(err2)
+		_write_err297 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err291 == nil && err2 != nil {
-		_write_err291 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err297 == nil && err2 != nil {
+		_write_err297 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err291 == nil && err2 != nil {
-		_write_err291 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err297 == nil && err2 != nil {
+		_write_err297 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err291 == nil && err2 != nil {
-		_write_err291 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err297 == nil && err2 != nil {
+		_write_err297 = thrift.WrapTException(err2)
 	}
-	if _write_err291 != nil {
-		return false, thrift.WrapTException(_write_err291)
+	if _write_err297 != nil {
+		return false, thrift.WrapTException(_write_err297)
 	}
 	return true, err
 }
@@ -18495,7 +19011,7 @@ type taskServiceProcessorReadLog struct {
 }
 
 func (p *taskServiceProcessorReadLog) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err293 error
+	var _write_err299 error
 	args := TaskServiceReadLogArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18545,21 +19061,21 @@ func (p *taskServiceProcessorReadLog) Process(ctx context.Context, seqId int32, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc294 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing readLog: "+err2.Error())
+			_exc300 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing readLog: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "readLog", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err293 = thrift.WrapTException(err2)
+				_write_err299 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc294.Write(ctx, oprot); _write_err293 == nil && err2 != nil {
-				_write_err293 = thrift.WrapTException(err2)
+			if err2 := _exc300.Write(ctx, oprot); _write_err299 == nil && err2 != nil {
+				_write_err299 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err293 == nil && err2 != nil {
-				_write_err293 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err299 == nil && err2 != nil {
+				_write_err299 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err293 == nil && err2 != nil {
-				_write_err293 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err299 == nil && err2 != nil {
+				_write_err299 = thrift.WrapTException(err2)
 			}
-			if _write_err293 != nil {
-				return false, thrift.WrapTException(_write_err293)
+			if _write_err299 != nil {
+				return false, thrift.WrapTException(_write_err299)
 			}
 			return true, err
 		}
@@ -18568,19 +19084,19 @@ func (p *taskServiceProcessorReadLog) Process(ctx context.Context, seqId int32, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "readLog", thrift.REPLY, seqId); err2 != nil {
-		_write_err293 = thrift.WrapTException(err2)
+		_write_err299 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err293 == nil && err2 != nil {
-		_write_err293 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err299 == nil && err2 != nil {
+		_write_err299 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err293 == nil && err2 != nil {
-		_write_err293 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err299 == nil && err2 != nil {
+		_write_err299 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err293 == nil && err2 != nil {
-		_write_err293 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err299 == nil && err2 != nil {
+		_write_err299 = thrift.WrapTException(err2)
 	}
-	if _write_err293 != nil {
-		return false, thrift.WrapTException(_write_err293)
+	if _write_err299 != nil {
+		return false, thrift.WrapTException(_write_err299)
 	}
 	return true, err
 }
@@ -18590,7 +19106,7 @@ type taskServiceProcessorGetResult_ struct {
 }
 
 func (p *taskServiceProcessorGetResult_) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err295 error
+	var _write_err301 error
 	args := TaskServiceGetResultArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18640,21 +19156,21 @@ func (p *taskServiceProcessorGetResult_) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc296 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getResult: "+err2.Error())
+			_exc302 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getResult: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "getResult", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err295 = thrift.WrapTException(err2)
+				_write_err301 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc296.Write(ctx, oprot); _write_err295 == nil && err2 != nil {
-				_write_err295 = thrift.WrapTException(err2)
+			if err2 := _exc302.Write(ctx, oprot); _write_err301 == nil && err2 != nil {
+				_write_err301 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err295 == nil && err2 != nil {
-				_write_err295 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err301 == nil && err2 != nil {
+				_write_err301 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err295 == nil && err2 != nil {
-				_write_err295 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err301 == nil && err2 != nil {
+				_write_err301 = thrift.WrapTException(err2)
 			}
-			if _write_err295 != nil {
-				return false, thrift.WrapTException(_write_err295)
+			if _write_err301 != nil {
+				return false, thrift.WrapTException(_write_err301)
 			}
 			return true, err
 		}
@@ -18663,19 +19179,19 @@ func (p *taskServiceProcessorGetResult_) Process(ctx context.Context, seqId int3
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getResult", thrift.REPLY, seqId); err2 != nil {
-		_write_err295 = thrift.WrapTException(err2)
+		_write_err301 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err295 == nil && err2 != nil {
-		_write_err295 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err301 == nil && err2 != nil {
+		_write_err301 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err295 == nil && err2 != nil {
-		_write_err295 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err301 == nil && err2 != nil {
+		_write_err301 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err295 == nil && err2 != nil {
-		_write_err295 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err301 == nil && err2 != nil {
+		_write_err301 = thrift.WrapTException(err2)
 	}
-	if _write_err295 != nil {
-		return false, thrift.WrapTException(_write_err295)
+	if _write_err301 != nil {
+		return false, thrift.WrapTException(_write_err301)
 	}
 	return true, err
 }
@@ -18685,7 +19201,7 @@ type taskServiceProcessorPreviewResult_ struct {
 }
 
 func (p *taskServiceProcessorPreviewResult_) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err297 error
+	var _write_err303 error
 	args := TaskServicePreviewResultArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18735,21 +19251,21 @@ func (p *taskServiceProcessorPreviewResult_) Process(ctx context.Context, seqId 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc298 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing previewResult: "+err2.Error())
+			_exc304 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing previewResult: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "previewResult", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err297 = thrift.WrapTException(err2)
+				_write_err303 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc298.Write(ctx, oprot); _write_err297 == nil && err2 != nil {
-				_write_err297 = thrift.WrapTException(err2)
+			if err2 := _exc304.Write(ctx, oprot); _write_err303 == nil && err2 != nil {
+				_write_err303 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err297 == nil && err2 != nil {
-				_write_err297 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err303 == nil && err2 != nil {
+				_write_err303 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err297 == nil && err2 != nil {
-				_write_err297 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err303 == nil && err2 != nil {
+				_write_err303 = thrift.WrapTException(err2)
 			}
-			if _write_err297 != nil {
-				return false, thrift.WrapTException(_write_err297)
+			if _write_err303 != nil {
+				return false, thrift.WrapTException(_write_err303)
 			}
 			return true, err
 		}
@@ -18758,19 +19274,114 @@ func (p *taskServiceProcessorPreviewResult_) Process(ctx context.Context, seqId 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "previewResult", thrift.REPLY, seqId); err2 != nil {
-		_write_err297 = thrift.WrapTException(err2)
+		_write_err303 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err297 == nil && err2 != nil {
-		_write_err297 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err303 == nil && err2 != nil {
+		_write_err303 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err297 == nil && err2 != nil {
-		_write_err297 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err303 == nil && err2 != nil {
+		_write_err303 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err297 == nil && err2 != nil {
-		_write_err297 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err303 == nil && err2 != nil {
+		_write_err303 = thrift.WrapTException(err2)
 	}
-	if _write_err297 != nil {
-		return false, thrift.WrapTException(_write_err297)
+	if _write_err303 != nil {
+		return false, thrift.WrapTException(_write_err303)
+	}
+	return true, err
+}
+
+type taskServiceProcessorUpload struct {
+	handler TaskService
+}
+
+func (p *taskServiceProcessorUpload) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err305 error
+	args := TaskServiceUploadArgs{}
+	if err2 := args.Read(ctx, iprot); err2 != nil {
+		iprot.ReadMessageEnd(ctx)
+		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+		oprot.WriteMessageBegin(ctx, "upload", thrift.EXCEPTION, seqId)
+		x.Write(ctx, oprot)
+		oprot.WriteMessageEnd(ctx)
+		oprot.Flush(ctx)
+		return false, thrift.WrapTException(err2)
+	}
+	iprot.ReadMessageEnd(ctx)
+
+	tickerCancel := func() {}
+	// Start a goroutine to do server side connectivity check.
+	if thrift.ServerConnectivityCheckInterval > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		var tickerCtx context.Context
+		tickerCtx, tickerCancel = context.WithCancel(context.Background())
+		defer tickerCancel()
+		go func(ctx context.Context, cancel context.CancelFunc) {
+			ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+					if !iprot.Transport().IsOpen() {
+						cancel()
+						return
+					}
+				}
+			}
+		}(tickerCtx, cancel)
+	}
+
+	result := TaskServiceUploadResult{}
+	if retval, err2 := p.handler.Upload(ctx, args.Content, args.Offset, args.Data); err2 != nil {
+		tickerCancel()
+		err = thrift.WrapTException(err2)
+		switch v := err2.(type) {
+		case *base.ClicError:
+			result.Error = v
+		default:
+			if errors.Is(err2, thrift.ErrAbandonRequest) {
+				return false, thrift.WrapTException(err2)
+			}
+			_exc306 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing upload: "+err2.Error())
+			if err2 := oprot.WriteMessageBegin(ctx, "upload", thrift.EXCEPTION, seqId); err2 != nil {
+				_write_err305 = thrift.WrapTException(err2)
+			}
+			if err2 := _exc306.Write(ctx, oprot); _write_err305 == nil && err2 != nil {
+				_write_err305 = thrift.WrapTException(err2)
+			}
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err305 == nil && err2 != nil {
+				_write_err305 = thrift.WrapTException(err2)
+			}
+			if err2 := oprot.Flush(ctx); _write_err305 == nil && err2 != nil {
+				_write_err305 = thrift.WrapTException(err2)
+			}
+			if _write_err305 != nil {
+				return false, thrift.WrapTException(_write_err305)
+			}
+			return true, err
+		}
+	} else {
+		result.Success = retval
+	}
+	tickerCancel()
+	if err2 := oprot.WriteMessageBegin(ctx, "upload", thrift.REPLY, seqId); err2 != nil {
+		_write_err305 = thrift.WrapTException(err2)
+	}
+	if err2 := result.Write(ctx, oprot); _write_err305 == nil && err2 != nil {
+		_write_err305 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err305 == nil && err2 != nil {
+		_write_err305 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.Flush(ctx); _write_err305 == nil && err2 != nil {
+		_write_err305 = thrift.WrapTException(err2)
+	}
+	if _write_err305 != nil {
+		return false, thrift.WrapTException(_write_err305)
 	}
 	return true, err
 }
@@ -18780,7 +19391,7 @@ type taskServiceProcessorGetMasterInfo struct {
 }
 
 func (p *taskServiceProcessorGetMasterInfo) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err299 error
+	var _write_err307 error
 	args := TaskServiceGetMasterInfoArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18830,21 +19441,21 @@ func (p *taskServiceProcessorGetMasterInfo) Process(ctx context.Context, seqId i
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc300 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getMasterInfo: "+err2.Error())
+			_exc308 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getMasterInfo: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "getMasterInfo", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err299 = thrift.WrapTException(err2)
+				_write_err307 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc300.Write(ctx, oprot); _write_err299 == nil && err2 != nil {
-				_write_err299 = thrift.WrapTException(err2)
+			if err2 := _exc308.Write(ctx, oprot); _write_err307 == nil && err2 != nil {
+				_write_err307 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err299 == nil && err2 != nil {
-				_write_err299 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err307 == nil && err2 != nil {
+				_write_err307 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err299 == nil && err2 != nil {
-				_write_err299 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err307 == nil && err2 != nil {
+				_write_err307 = thrift.WrapTException(err2)
 			}
-			if _write_err299 != nil {
-				return false, thrift.WrapTException(_write_err299)
+			if _write_err307 != nil {
+				return false, thrift.WrapTException(_write_err307)
 			}
 			return true, err
 		}
@@ -18853,19 +19464,19 @@ func (p *taskServiceProcessorGetMasterInfo) Process(ctx context.Context, seqId i
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getMasterInfo", thrift.REPLY, seqId); err2 != nil {
-		_write_err299 = thrift.WrapTException(err2)
+		_write_err307 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err299 == nil && err2 != nil {
-		_write_err299 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err307 == nil && err2 != nil {
+		_write_err307 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err299 == nil && err2 != nil {
-		_write_err299 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err307 == nil && err2 != nil {
+		_write_err307 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err299 == nil && err2 != nil {
-		_write_err299 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err307 == nil && err2 != nil {
+		_write_err307 = thrift.WrapTException(err2)
 	}
-	if _write_err299 != nil {
-		return false, thrift.WrapTException(_write_err299)
+	if _write_err307 != nil {
+		return false, thrift.WrapTException(_write_err307)
 	}
 	return true, err
 }
@@ -19193,26 +19804,26 @@ func (p *TaskServiceListAllTaskResult) ReadField0(ctx context.Context, iprot thr
 			return thrift.PrependError("error reading map begin: ", err)
 		}
 		tMap := make(map[string]string, size)
-		_elem301 := tMap
+		_elem309 := tMap
 		for i := 0; i < size; i++ {
-			var _key302 string
+			var _key310 string
 			if v, err := iprot.ReadString(ctx); err != nil {
 				return thrift.PrependError("error reading field 0: ", err)
 			} else {
-				_key302 = v
+				_key310 = v
 			}
-			var _val303 string
+			var _val311 string
 			if v, err := iprot.ReadString(ctx); err != nil {
 				return thrift.PrependError("error reading field 0: ", err)
 			} else {
-				_val303 = v
+				_val311 = v
 			}
-			_elem301[_key302] = _val303
+			_elem309[_key310] = _val311
 		}
 		if err := iprot.ReadMapEnd(ctx); err != nil {
 			return thrift.PrependError("error reading map end: ", err)
 		}
-		p.Success = append(p.Success, _elem301)
+		p.Success = append(p.Success, _elem309)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -19444,19 +20055,19 @@ func (p *TaskServiceGetTaskInfoResult) ReadField0(ctx context.Context, iprot thr
 	tMap := make(map[string]string, size)
 	p.Success = tMap
 	for i := 0; i < size; i++ {
-		var _key304 string
+		var _key312 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key304 = v
+			_key312 = v
 		}
-		var _val305 string
+		var _val313 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val305 = v
+			_val313 = v
 		}
-		p.Success[_key304] = _val305
+		p.Success[_key312] = _val313
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -19680,19 +20291,19 @@ func (p *TaskServiceGetStageInfoResult) ReadField0(ctx context.Context, iprot th
 	tMap := make(map[string]string, size)
 	p.Success = tMap
 	for i := 0; i < size; i++ {
-		var _key306 string
+		var _key314 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key306 = v
+			_key314 = v
 		}
-		var _val307 string
+		var _val315 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val307 = v
+			_val315 = v
 		}
-		p.Success[_key306] = _val307
+		p.Success[_key314] = _val315
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -19916,13 +20527,13 @@ func (p *TaskServiceGetStageIdOfTaskResult) ReadField0(ctx context.Context, ipro
 	tSlice := make([]string, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		var _elem308 string
+		var _elem316 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem308 = v
+			_elem316 = v
 		}
-		p.Success = append(p.Success, _elem308)
+		p.Success = append(p.Success, _elem316)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -24785,13 +25396,13 @@ func (p *TaskServicePlanRetryArgs) ReadField2(ctx context.Context, iprot thrift.
 	tSlice := make([]string, 0, size)
 	p.StageIds = tSlice
 	for i := 0; i < size; i++ {
-		var _elem309 string
+		var _elem317 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem309 = v
+			_elem317 = v
 		}
-		p.StageIds = append(p.StageIds, _elem309)
+		p.StageIds = append(p.StageIds, _elem317)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -25122,13 +25733,13 @@ func (p *TaskServiceRetryTaskArgs) ReadField2(ctx context.Context, iprot thrift.
 	tSlice := make([]string, 0, size)
 	p.StageIds = tSlice
 	for i := 0; i < size; i++ {
-		var _elem310 string
+		var _elem318 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem310 = v
+			_elem318 = v
 		}
-		p.StageIds = append(p.StageIds, _elem310)
+		p.StageIds = append(p.StageIds, _elem318)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -26879,6 +27490,355 @@ func (p *TaskServicePreviewResultResult) String() string {
 		return "<nil>"
 	}
 	return fmt.Sprintf("TaskServicePreviewResultResult(%+v)", *p)
+}
+
+// Attributes:
+//   - Content
+//   - Offset
+//   - Data
+type TaskServiceUploadArgs struct {
+	Content *Content `thrift:"content,1" db:"content" json:"content"`
+	Offset  int64    `thrift:"offset,2" db:"offset" json:"offset"`
+	Data    []byte   `thrift:"data,3" db:"data" json:"data"`
+}
+
+func NewTaskServiceUploadArgs() *TaskServiceUploadArgs {
+	return &TaskServiceUploadArgs{}
+}
+
+var TaskServiceUploadArgs_Content_DEFAULT *Content
+
+func (p *TaskServiceUploadArgs) GetContent() *Content {
+	if !p.IsSetContent() {
+		return TaskServiceUploadArgs_Content_DEFAULT
+	}
+	return p.Content
+}
+
+func (p *TaskServiceUploadArgs) GetOffset() int64 {
+	return p.Offset
+}
+
+func (p *TaskServiceUploadArgs) GetData() []byte {
+	return p.Data
+}
+func (p *TaskServiceUploadArgs) IsSetContent() bool {
+	return p.Content != nil
+}
+
+func (p *TaskServiceUploadArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 3:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *TaskServiceUploadArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Content = &Content{}
+	if err := p.Content.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Content), err)
+	}
+	return nil
+}
+
+func (p *TaskServiceUploadArgs) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.Offset = v
+	}
+	return nil
+}
+
+func (p *TaskServiceUploadArgs) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBinary(ctx); err != nil {
+		return thrift.PrependError("error reading field 3: ", err)
+	} else {
+		p.Data = v
+	}
+	return nil
+}
+
+func (p *TaskServiceUploadArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "upload_args"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *TaskServiceUploadArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "content", thrift.STRUCT, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:content: ", p), err)
+	}
+	if err := p.Content.Write(ctx, oprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Content), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:content: ", p), err)
+	}
+	return err
+}
+
+func (p *TaskServiceUploadArgs) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "offset", thrift.I64, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:offset: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Offset)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.offset (2) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:offset: ", p), err)
+	}
+	return err
+}
+
+func (p *TaskServiceUploadArgs) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "data", thrift.STRING, 3); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:data: ", p), err)
+	}
+	if err := oprot.WriteBinary(ctx, p.Data); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.data (3) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:data: ", p), err)
+	}
+	return err
+}
+
+func (p *TaskServiceUploadArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("TaskServiceUploadArgs(%+v)", *p)
+}
+
+// Attributes:
+//   - Success
+//   - Error
+type TaskServiceUploadResult struct {
+	Success *UploadState    `thrift:"success,0" db:"success" json:"success,omitempty"`
+	Error   *base.ClicError `thrift:"error,1" db:"error" json:"error,omitempty"`
+}
+
+func NewTaskServiceUploadResult() *TaskServiceUploadResult {
+	return &TaskServiceUploadResult{}
+}
+
+var TaskServiceUploadResult_Success_DEFAULT *UploadState
+
+func (p *TaskServiceUploadResult) GetSuccess() *UploadState {
+	if !p.IsSetSuccess() {
+		return TaskServiceUploadResult_Success_DEFAULT
+	}
+	return p.Success
+}
+
+var TaskServiceUploadResult_Error_DEFAULT *base.ClicError
+
+func (p *TaskServiceUploadResult) GetError() *base.ClicError {
+	if !p.IsSetError() {
+		return TaskServiceUploadResult_Error_DEFAULT
+	}
+	return p.Error
+}
+func (p *TaskServiceUploadResult) IsSetSuccess() bool {
+	return p.Success != nil
+}
+
+func (p *TaskServiceUploadResult) IsSetError() bool {
+	return p.Error != nil
+}
+
+func (p *TaskServiceUploadResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 0:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField0(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 1:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *TaskServiceUploadResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Success = &UploadState{}
+	if err := p.Success.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Success), err)
+	}
+	return nil
+}
+
+func (p *TaskServiceUploadResult) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Error = &base.ClicError{}
+	if err := p.Error.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Error), err)
+	}
+	return nil
+}
+
+func (p *TaskServiceUploadResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "upload_result"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField0(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *TaskServiceUploadResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSuccess() {
+		if err := oprot.WriteFieldBegin(ctx, "success", thrift.STRUCT, 0); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err)
+		}
+		if err := p.Success.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Success), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *TaskServiceUploadResult) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetError() {
+		if err := oprot.WriteFieldBegin(ctx, "error", thrift.STRUCT, 1); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:error: ", p), err)
+		}
+		if err := p.Error.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Error), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 1:error: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *TaskServiceUploadResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("TaskServiceUploadResult(%+v)", *p)
 }
 
 type TaskServiceGetMasterInfoArgs struct {
