@@ -71,6 +71,22 @@ cluster-up: ## A real Kubernetes of one node on this machine: built once, up in 
 cluster-down: ## End that cluster and remove every trace of it
 	scripts/cluster.sh down
 
+.PHONY: test-hdfs
+test-hdfs: ## The tests that need an HDFS, on real ones of this machine, which they start (PACKAGES=./master/dfs/hdfs for some)
+	scripts/hdfs-test.sh $(PACKAGES)
+
+.PHONY: hdfs-up
+hdfs-up: ## A real HDFS on this machine: a namenode, two datanodes, HttpFS (scripts/hdfs.sh for more)
+	scripts/hdfs.sh up
+
+.PHONY: hdfs-down
+hdfs-down: ## End that HDFS and remove every trace of it
+	scripts/hdfs.sh down
+
+.PHONY: test-spark
+test-spark: ## The tests of Spark, on the real one: as processes of this machine, and in the cluster for tests
+	scripts/spark-test.sh
+
 .PHONY: setup
 setup: ## Install the Debian packages that are missing here (nothing if all are there)
 	scripts/setup.sh

@@ -135,7 +135,7 @@ func (r *Run) reportedDone(i int32, out *Outputs) {
 		// Its exit status is what decides, so this says that it is 0: whoever is to see it need not wait for the executor.
 		n.ExitCode, n.Exited = 0, true
 	}
-	if p := n.Spec.Policy; p != nil && (p.Captures || p.Checked) && n.Live {
+	if n.Live && n.Spec.Policy.awaits(out) {
 		if out != nil {
 			n.Outputs = out
 		}
@@ -160,6 +160,7 @@ func (r *Run) complete(i int32, out *Outputs) {
 	if out != nil {
 		n.Outputs = merged(n.Outputs, out)
 	}
+	n.Outputs = n.Spec.Policy.named(n.Outputs)
 	n.Failure, n.Message, n.Due = nil, "", 0
 	if n.Live {
 		n.Due = r.step.now + Time(Linger)
@@ -259,6 +260,11 @@ func (r *Run) describe(e Observed) {
 	if e.Usage != nil {
 		u := *e.Usage
 		n.Usage = &u
+		r.changed(e.Node)
+	}
+	if e.Progress != nil && (n.Progress == nil || *n.Progress != *e.Progress) {
+		p := *e.Progress
+		n.Progress = &p
 		r.changed(e.Node)
 	}
 }

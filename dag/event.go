@@ -41,6 +41,8 @@ type (
 		Failure  *Failure
 		Outputs  *Outputs
 		Usage    *Usage
+		// Progress is how far a running attempt is, where the executor can tell.
+		Progress *Progress
 		// Started is when the attempt really began, where the executor knows better than At.
 		Started Time
 		// Kept goes with AttemptStopped where the attempt was paused: it does not run, and its next launch lets it go on.

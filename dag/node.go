@@ -89,6 +89,8 @@ type Policy struct {
 	Callbacks Callbacks `json:"cb,omitempty"`
 	// Captures is set where the end of the attempt carries outputs, so that a completion callback alone is not the end.
 	Captures bool `json:"cap,omitempty"`
+	// Asked says which, where the plan says it: a completion callback that brings them all is the end.
+	Asked *Asked `json:"asked,omitempty"`
 	// Checked is set where the stage's output is looked at once its program has ended well, so that a completion callback alone is not
 	// the end either.
 	Checked bool `json:"chk,omitempty"`

@@ -47,3 +47,59 @@ func TestExitStatusOfReport(t *testing.T) {
 		})
 	}
 }
+
+// A stage that was asked for outputs is completed by the report that brings all of them. What its executor sees later is no news.
+func TestReportWithOutputs(t *testing.T) {
+	result := func(s string) *string { return &s }
+	all := &dag.Asked{Result: true, Params: []dag.AskedParam{{Name: "x", Global: "gx"}, {Name: "y"}}}
+	for name, tt := range map[string]struct {
+		asked   *dag.Asked
+		outputs *dag.Outputs
+		checked bool
+		want    dag.Status
+	}{
+		"all":               {all, &dag.Outputs{Result: result("r"), Params: map[string]string{"x": "1", "y": "", "more": "3"}}, false, dag.Completed},
+		"none":              {all, nil, false, dag.Running},
+		"no result":         {all, &dag.Outputs{Params: map[string]string{"x": "1", "y": "2"}}, false, dag.Running},
+		"a parameter less":  {all, &dag.Outputs{Result: result("r"), Params: map[string]string{"x": "1"}}, false, dag.Running},
+		"not known":         {nil, &dag.Outputs{Result: result("r"), Params: map[string]string{"x": "1", "y": "2"}}, false, dag.Running},
+		"to be looked at":   {all, &dag.Outputs{Result: result("r"), Params: map[string]string{"x": "1", "y": "2"}}, true, dag.Running},
+		"only the result":   {&dag.Asked{Result: true}, &dag.Outputs{Result: result("")}, false, dag.Completed},
+		"only a parameter":  {&dag.Asked{Params: all.Params[:1]}, &dag.Outputs{Params: map[string]string{"x": "1"}}, false, dag.Completed},
+		"parameter missing": {&dag.Asked{Params: all.Params[:1]}, &dag.Outputs{Result: result("r")}, false, dag.Running},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run, _, err := dag.New(&dag.Plan{Name: "p", Task: "p", Nodes: []dag.NodeSpec{
+				{ID: "p", Path: "", Kind: dag.KindDAG, Parent: dag.NoParent},
+				{ID: "p-a", Name: "a", Path: ".a", Policy: &dag.Policy{Captures: true, Asked: tt.asked, Checked: tt.checked}},
+			}}, nil, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			step := func(ev dag.Event) {
+				t.Helper()
+				if _, err := run.Step(ev); err != nil {
+					t.Fatalf("%T: %v", ev, err)
+				}
+			}
+			step(dag.Start{At: 2})
+			step(dag.Grant{At: 3, Node: 1})
+			step(dag.Report{At: 4, Node: 1, Attempt: 0, What: dag.ReportCompleted, Outputs: tt.outputs})
+			if n := run.Node(1); n.Status != tt.want {
+				t.Fatalf("after the report it is %s", n.Status)
+			}
+			// The end brings what the executor has; what came before stays where it has less.
+			step(dag.Observed{At: 5, Node: 1, Attempt: 0, Phase: dag.AttemptSucceeded})
+			n := run.Node(1)
+			if n.Status != dag.Completed || !n.Exited || len(n.Warnings) > 0 || run.Task().Status != dag.TaskCompleted {
+				t.Errorf("after its end it is %s, exited %v, %q", n.Status, n.Exited, n.Warnings)
+			}
+			if tt.asked == nil || tt.outputs == nil || len(tt.asked.Params) == 0 || tt.outputs.Params == nil {
+				return
+			}
+			if got := run.Task().Globals["gx"]; got != "1" || n.Outputs.Globals["gx"] != "1" || tt.outputs.Globals != nil {
+				t.Errorf("the task knows gx as %q, the stage has %v", got, n.Outputs)
+			}
+		})
+	}
+}

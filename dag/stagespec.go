@@ -7,10 +7,13 @@ type StageSpec struct {
 	Template string
 	Platform string
 	Form     Form
+	// Plugin names what runs the stage where that is no container ("spark"); its description is in TemplateJSON. "" is a container.
+	Plugin string
 	// Image is the container image. Executors without images ignore it and say so.
 	Image string
 	// Command and Args as in a container. A Script, where there is one, is written to a file whose path becomes the last
-	// argument of Command.
+	// argument of Command. Executors replace $(NAME) and $$ in both and in values of Env as Kubernetes does; where
+	// Shell is set, Kubernetes alone does.
 	Command []string
 	Args    []string
 	Script  string
@@ -64,8 +67,6 @@ type OutputFile struct {
 	Name, Path string
 	// Default replaces a missing file; without it a missing file fails the attempt (FailOutput).
 	Default *string
-	// GlobalName also makes the value known to the whole task under that name.
-	GlobalName string
 }
 
 // AttemptID names an attempt in the world outside: the stage id for attempt 0, "<stage id>-r<n>" later. Deterministic, so

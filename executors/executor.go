@@ -76,6 +76,9 @@ type LogOptions struct {
 	Offset, Limit int64
 	// TailLines restricts to the last lines; 0 is all.
 	TailLines int
+	// Since leaves out what was written before; zero is nothing. Offsets then count from there. Where it is not known when each
+	// line was written, all is given of a log that was written to since then, and nothing of another.
+	Since time.Time
 	// Follow goes on until the attempt has ended or the context is done.
 	Follow bool
 	// Stderr chooses the error output only, Stdout the standard output only; neither (or both) is everything, in order as

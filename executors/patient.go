@@ -26,7 +26,7 @@ type Patience struct {
 
 // Patient is e, but that it may be away when it is started: Start and Recover then return all the same, and are made up for as soon
 // as it is there. Until e has recovered, nothing is launched or stopped: calls give ErrAway. It is a Pauser; where e is none, Pause
-// stops attempts for good.
+// stops attempts for good. It is Troubled too: what keeps e from being used.
 func Patient(e Executor, p Patience) Executor {
 	if p.Wait == 0 {
 		p.Wait = 5 * time.Second
@@ -44,7 +44,7 @@ func Patient(e Executor, p Patience) Executor {
 	return &patient{
 		Patience: p, current: e, ctx: ctx, stop: stop,
 		started: make(chan struct{}), recovered: make(chan struct{}), recovery: make(chan recovery, 1),
-		trouble: errors.New("it is being connected to"),
+		trouble: errors.New("it is being connected to"), since: time.Now(),
 	}
 }
 
@@ -61,7 +61,8 @@ type patient struct {
 	mu      sync.Mutex
 	current Executor
 	ready   bool
-	trouble error // why it is not ready
+	trouble error     // why it is not ready
+	since   time.Time // when it was made
 }
 
 // recovery is what Recover was called with.
@@ -70,7 +71,10 @@ type recovery struct {
 	attempts []Attempt
 }
 
-var _ Pauser = (*patient)(nil)
+var (
+	_ Pauser   = (*patient)(nil)
+	_ Troubled = (*patient)(nil)
+)
 
 func (p *patient) Start(ctx context.Context, sink Sink) error {
 	p.sink = sink
@@ -204,6 +208,17 @@ func (p *patient) there() (Executor, error) {
 		return nil, p.trouble
 	}
 	return nil, fmt.Errorf("%w: %w", ErrAway, p.trouble)
+}
+
+// Trouble implements Troubled.
+func (p *patient) Trouble() (Trouble, bool) {
+	p.mu.Lock()
+	e, ready, trouble := p.current, p.ready, p.trouble
+	p.mu.Unlock()
+	if ready {
+		return TroubleOf(e)
+	}
+	return Trouble{Reason: trouble.Error(), Since: p.since}, true
 }
 
 func (p *patient) Launch(ctx context.Context, a Attempt) error {

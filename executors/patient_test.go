@@ -55,6 +55,11 @@ func (x *absent) Logs(context.Context, string, executors.LogOptions) (io.ReadClo
 	return nil, x.note("logs")
 }
 
+// wrapped decorates an executor.
+type wrapped struct{ executors.Executor }
+
+func (w wrapped) Unwrap() executors.Executor { return w.Executor }
+
 // everything makes each call once, and gives the errors.
 func everything(e executors.Executor) []error {
 	ctx := context.Background()
@@ -88,7 +93,15 @@ func TestPatient(t *testing.T) {
 				}
 			}
 		}
+		trouble := func(wanted string) {
+			t.Helper()
+			got, is := executors.TroubleOf(wrapped{e})
+			if is != (wanted != "") || got.Reason != wanted || is && !got.Since.Equal(began) {
+				t.Errorf("its trouble is %+v, %v; want %q", got, is, wanted)
+			}
+		}
 		away()
+		trouble("connection refused")
 		x.set(func() { x.startErr = nil })
 		<-time.After(time.Minute)
 		away() // it was started, and cannot recover
@@ -103,10 +116,12 @@ func TestPatient(t *testing.T) {
 				return nil
 			}
 		})
+		trouble("connection refused")
 		<-time.After(time.Minute)
 		if err := errors.Join(everything(e)...); err != nil {
 			t.Error(err)
 		}
+		trouble("")
 		if len(x.calls) != 5 {
 			t.Errorf("called: %v", x.calls)
 		}

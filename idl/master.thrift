@@ -281,7 +281,12 @@ struct LogRequest {
   /** "stdout", "stderr" or empty for both. */
   6: optional string stream,
   /** Wait up to so long for more, where there is nothing after offset yet. */
-  7: optional i64 waitMillis
+  7: optional i64 waitMillis,
+  /**
+   * Leaves out what was written before; offsets then count from there. Where it is not known when each line was written, all is given
+   * of a log that was written to since then, and nothing of another.
+   */
+  8: optional i64 since
 }
 
 struct LogChunk {
@@ -336,6 +341,13 @@ struct Member {
   9: bool leads
 }
 
+/** Why an executor can do nothing, and since when. */
+struct ExecutorTrouble {
+  1: string executor,
+  2: string reason,
+  3: i64 since
+}
+
 struct MasterInfo {
   1: string version,
   2: string address,
@@ -353,7 +365,9 @@ struct MasterInfo {
   11: list<Member> members,
   /** Set while the store cannot be reached: since when, and why. */
   12: optional i64 staleSince,
-  13: string storeTrouble
+  13: string storeTrouble,
+  /** Executors that can do nothing at the moment. */
+  14: list<ExecutorTrouble> troubles
 }
 
 service TaskService {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/dag/plan"
-	"github.com/clic-orchestrator/clic/executors/kube"
+	"github.com/clic-orchestrator/clic/executors/kube/kubeconf"
 	"github.com/clic-orchestrator/clic/master/engine"
 )
 
@@ -32,7 +32,8 @@ func (c Config) admit(s engine.Admission) (map[string]string, plan.Diagnostics) 
 	if name := a.options[engine.OptionExecutor]; name != "" {
 		route = func(string) string { return name }
 	}
-	a.Diagnostics = a.Document.Placed(a.Diagnostics, func(platform string) bool { return kindOfExecutor(route(platform)) == executorKube })
+	a.Diagnostics = a.Document.Placed(a.Diagnostics, func(platform string) bool { return a.cfg.onCluster(route(platform)) })
+	a.plugins(route)
 	a.namespace(route)
 	a.helper()
 	if len(a.options) == 0 {
@@ -94,7 +95,7 @@ func (a *admission) namespace(route func(platform string) string) {
 		return
 	}
 	for _, name := range a.clusters(route) {
-		k, _ := a.cfg.clusterOf(name)
+		k, _ := a.cfg.podsOf(name)
 		if allows(k, want) {
 			continue
 		}
@@ -115,18 +116,18 @@ func (a *admission) namespace(route func(platform string) string) {
 func (a *admission) clusters(route func(platform string) string) []string {
 	var names []string
 	for _, platform := range a.Document.Platforms() {
-		if name := route(platform); kindOfExecutor(name) == executorKube && !slices.Contains(names, name) {
+		if name := route(platform); a.cfg.onCluster(name) && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
 	return names
 }
 
-func allows(k kube.Config, namespace string) bool {
+func allows(k kubeconf.Config, namespace string) bool {
 	if namespace == k.Namespace || slices.Contains(k.Namespaces, namespace) {
 		return true
 	}
-	return slices.Contains(k.Namespaces, kube.AnyNamespace) && len(validation.IsDNS1123Label(namespace)) == 0
+	return slices.Contains(k.Namespaces, kubeconf.AnyNamespace) && len(validation.IsDNS1123Label(namespace)) == 0
 }
 
 // helper takes over what the plan says of the helper in its pods.

@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/clic-orchestrator/clic/dag"
-	"github.com/clic-orchestrator/clic/executors/kube"
+	"github.com/clic-orchestrator/clic/executors/kube/kubeconf"
 	"github.com/clic-orchestrator/clic/executors/local"
 	"github.com/clic-orchestrator/clic/master/engine"
 	"github.com/clic-orchestrator/clic/master/rpc"
@@ -59,8 +58,13 @@ type Config struct {
 	// Callbacks says per platform what stages of the CLIC form have to report [callbacks].
 	Callbacks map[string]dag.Callbacks
 	// PlanDirs are the directories below which plans are read that clients name by path [plan-dirs]; ResultDirs those of
-	// results that are shown [result-dirs]. Empty allows none.
+	// results that are shown, and of outputs that plans have checked and published [result-dirs]. They are directories of this
+	// machine, or URIs such as hdfs:///data. Empty allows none.
 	PlanDirs, ResultDirs []string
+	// HDFS is how HDFS is reached [hdfs].
+	HDFS HDFSConfig
+	// Uploads is about what users send along with their plans [uploads].
+	Uploads UploadsConfig
 	// Retain is how long a task is kept after its end [retain].
 	Retain time.Duration
 	// Limits bound the clients, PlanLimits what plans may become [limits].
@@ -70,8 +74,12 @@ type Config struct {
 	Local local.Config
 	// Kube is about the executor "kube" [kube], Clusters about those of other clusters, by their name [kube.clusters]; Logger of
 	// them is set by New. In a file, what a cluster does not say itself it takes from [kube].
-	Kube     kube.Config
-	Clusters map[string]kube.Config
+	Kube     kubeconf.Config
+	Clusters map[string]kubeconf.Config
+	// Spark is about the executor "spark" [spark].
+	Spark SparkConfig
+	// Makers makes the executors that are not built in; without them only the local one can be used.
+	Makers Makers
 	// TimeZone is the zone of the times that the old calls give [time-zone], such as Asia/Shanghai. The default is the
 	// machine's own.
 	TimeZone string
@@ -169,11 +177,7 @@ func (c Config) Validate() error {
 	if _, err := c.location(); err != nil {
 		bad("time-zone: %w", err)
 	}
-	for _, dir := range append(append([]string(nil), c.PlanDirs...), c.ResultDirs...) {
-		if !filepath.IsAbs(dir) {
-			bad("directory %q is not absolute", dir)
-		}
-	}
+	errs = append(errs, c.validateDirs()...)
 	if _, err := c.level(); err != nil {
 		bad("log: %w", err)
 	}

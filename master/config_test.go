@@ -14,8 +14,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/clic-orchestrator/clic/dag"
-	"github.com/clic-orchestrator/clic/executors/kube"
+	"github.com/clic-orchestrator/clic/executors/kube/kubeconf"
 	"github.com/clic-orchestrator/clic/executors/local"
+	"github.com/clic-orchestrator/clic/executors/spark"
 	"github.com/clic-orchestrator/clic/master/engine"
 	"github.com/clic-orchestrator/clic/master/rpc"
 )
@@ -30,6 +31,20 @@ time-zone: Asia/Shanghai
 plan-dirs: [/data/plans, &d /data]
 result-dirs:
 - *d
+hdfs:
+  conf-dir: /etc/hadoop/conf
+  name: clic
+  namenodes: [nn1:8020, nn2:8020]
+  http: ["http://httpfs:14000"]
+  user: etl
+  principal: clic@EXAMPLE
+  keytab: /etc/clic/keytab
+  ticket-cache: /tmp/krb5cc_0
+  krb5-conf: /etc/krb5.conf
+  service-principal: nn/_HOST
+  timeout: 20s
+  retry: 1m
+uploads: {dir: "hdfs:///clic/uploads", max-size: 10MiB, keep-unused: 2h}
 retain: 30d
 stop-timeout: 1m30s
 log: {format: json, level: debug}
@@ -65,6 +80,26 @@ local:
   output-size: 4 kB
   grace: 3s
   linger: 100ms
+spark:
+  mode: native
+  cluster: kube/gpu
+  master: k8s://https://10.0.0.1:6443
+  home: /spark
+  submit: /spark/submit
+  entrypoint: /entry.sh
+  image: spark:4
+  pull-policy: Never
+  service-account: spark
+  conf: {spark.eventLog.compress: "true"}
+  env: {TZ: UTC}
+  event-log-dir: hdfs:///logs
+  version: 4.3.0
+  ui: "http://ui/{pod}"
+  rest-url: http://spark:6066
+  master-ui: http://spark:8080
+  poll: 3s
+  grace: 4s
+  start-timeout: 6s
 kube:
   clusters:
     gpu: {context: gpu, namespace: ml, node-selector: {}, ttl: forever}
@@ -101,21 +136,21 @@ kube:
 `
 
 // cluster is what the group kube of everything says.
-func cluster() kube.Config {
+func cluster() kubeconf.Config {
 	seconds := int64(5)
-	return kube.Config{
+	return kubeconf.Config{
 		Kubeconfig: "/etc/clic/kubeconfig", Context: "prod", Namespace: "stages", Namespaces: []string{"team-a", "team-b"}, Instance: "main",
 		PVC: "shared", MountPath: "/shared", VolumeName: "shared-volume", ServiceAccount: "stage", ImagePullSecrets: []string{"registry"},
 		Labels: map[string]string{"team": "a"}, Annotations: map[string]string{"example.com/a": "b"}, NodeSelector: map[string]string{"disk": "ssd"},
 		Tolerations: []corev1.Toleration{{Key: "k", Operator: "Exists", Effect: "NoSchedule", TolerationSeconds: &seconds}},
-		StageImage:  "registry.example/clic:1", StageHelper: kube.HelperAlways, ResultLimit: 2 << 20, OutputLimit: 64 << 10, Heartbeat: 5 * time.Second,
+		StageImage:  "registry.example/clic:1", StageHelper: kubeconf.HelperAlways, ResultLimit: 2 << 20, OutputLimit: 64 << 10, Heartbeat: 5 * time.Second,
 		Parallel: 16, QPS: 12.5, Burst: 30, StartTimeout: 3 * time.Minute, TTL: 2 * time.Hour, KeepFailed: 24 * time.Hour, Grace: 20 * time.Second,
 		LogDir: "/data/logs", ArchiveLogs: true, Resync: 5 * time.Minute,
 	}
 }
 
 // otherCluster is one that says nothing but what change does.
-func otherCluster(change func(*kube.Config)) kube.Config {
+func otherCluster(change func(*kubeconf.Config)) kubeconf.Config {
 	k := cluster()
 	k.Instance = ""
 	change(&k)
@@ -130,15 +165,27 @@ func TestEverySetting(t *testing.T) {
 	want := Config{
 		Listen: "0.0.0.0:7800", Advertise: "master.example:7801", DataDir: "/var/lib/clic", Store: "bolt:///srv/clic",
 		TimeZone: "Asia/Shanghai", PlanDirs: []string{"/data/plans", "/data"}, ResultDirs: []string{"/data"},
-		Retain: 30 * 24 * time.Hour, StopTimeout: 90 * time.Second, LogFormat: "json", LogLevel: "debug",
+		HDFS: HDFSConfig{
+			ConfDir: "/etc/hadoop/conf", Name: "clic", Namenodes: []string{"nn1:8020", "nn2:8020"}, HTTP: []string{"http://httpfs:14000"}, User: "etl",
+			Principal: "clic@EXAMPLE", Keytab: "/etc/clic/keytab", Cache: "/tmp/krb5cc_0", Krb5: "/etc/krb5.conf", Service: "nn/_HOST",
+			Timeout: 20 * time.Second, Retry: time.Minute,
+		},
+		Uploads: UploadsConfig{Dir: "hdfs:///clic/uploads", MaxSize: 10 << 20, Unused: 2 * time.Hour},
+		Retain:  30 * 24 * time.Hour, StopTimeout: 90 * time.Second, LogFormat: "json", LogLevel: "debug",
 		Executors:     map[string]string{"*": "local", "java": "local", "gpu": "kube/gpu"},
 		ExecutorLabel: "example.com/executor", PlanExecutors: []string{"kube", "kube/gpu"},
-		Kube: cluster(), Clusters: map[string]kube.Config{
-			"gpu": otherCluster(func(k *kube.Config) {
+		Kube: cluster(), Clusters: map[string]kubeconf.Config{
+			"gpu": otherCluster(func(k *kubeconf.Config) {
 				k.Context, k.Namespace, k.NodeSelector, k.TTL = "gpu", "ml", map[string]string{}, -1
 			}),
-			"spare": otherCluster(func(*kube.Config) {}),
+			"spare": otherCluster(func(*kubeconf.Config) {}),
 		},
+		Spark: SparkConfig{Cluster: "kube/gpu", Config: spark.Config{
+			Mode: spark.Native, Master: "k8s://https://10.0.0.1:6443", Home: "/spark", Submit: "/spark/submit", Entrypoint: "/entry.sh",
+			Image: "spark:4", PullPolicy: "Never", ServiceAccount: "spark", Conf: map[string]string{"spark.eventLog.compress": "true"},
+			Env: map[string]string{"TZ": "UTC"}, EventLogDir: "hdfs:///logs", SparkVersion: "4.3.0", UI: "http://ui/{pod}",
+			RESTURL: "http://spark:6066", MasterUI: "http://spark:8080", Poll: 3 * time.Second, Grace: 4 * time.Second, StartTimeout: 6 * time.Second,
+		}},
 		Callbacks: map[string]dag.Callbacks{"java": dag.CallbacksRequired, "python": dag.CallbacksOptional},
 		Slots: engine.Slots{
 			Global: 8, Task: 4, Executor: map[string]int{"local": 3}, Platform: map[string]int{"java": 2},
@@ -183,7 +230,7 @@ task-expire-time=3600
 		}
 		want := Config{
 			Listen: ":7700", Advertise: "clic-master-svc", Retain: time.Hour, Store: "redis://redis-svc:6379/0",
-			Executors: map[string]string{"*": "kube"}, Kube: kube.Config{Namespace: "argo"},
+			Executors: map[string]string{"*": "kube"}, Kube: kubeconf.Config{Namespace: "argo"},
 			Redis: RedisConfig{Password: "hunter2", TaskPrefix: "clic:task:", StagePrefix: "clic:stage:"},
 		}
 		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Config{}, "Notes"), cmpopts.IgnoreUnexported(Config{})); diff != "" {

@@ -39,6 +39,10 @@ func (m *Master) status(ctx context.Context) console.Status {
 	if t := m.term.Load(); t != nil {
 		i := t.engine.Info(ctx)
 		s.Epoch, s.ActiveTasks, s.ActiveStages = i.Epoch, i.ActiveTasks, i.ActiveStages
+		for _, name := range i.Executors {
+			trouble := i.Troubles[name]
+			s.Executors = append(s.Executors, console.Executor{Name: name, Trouble: trouble.Reason, TroubleSince: trouble.Since})
+		}
 		if i.StaleSince != 0 {
 			s.Store.Reachable, s.Store.StaleSince, s.Store.Trouble = false, time.UnixMilli(int64(i.StaleSince)), i.StoreTrouble
 		}

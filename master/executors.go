@@ -11,8 +11,10 @@ import (
 	"strings"
 
 	"github.com/clic-orchestrator/clic/executors"
-	"github.com/clic-orchestrator/clic/executors/kube"
+	"github.com/clic-orchestrator/clic/executors/kube/kubeconf"
 	"github.com/clic-orchestrator/clic/executors/local"
+	"github.com/clic-orchestrator/clic/executors/output"
+	"github.com/clic-orchestrator/clic/executors/spark"
 )
 
 // The names of executors. That of a named cluster is executorKube, a slash, and the name.
@@ -55,13 +57,13 @@ func kindOfExecutor(name string) string {
 }
 
 // clusterOf gives the configuration of a Kubernetes executor by its name.
-func (c Config) clusterOf(name string) (kube.Config, bool) {
+func (c Config) clusterOf(name string) (kubeconf.Config, bool) {
 	if name == executorKube {
 		return c.Kube, true
 	}
 	cluster, ok := strings.CutPrefix(name, executorKube+"/")
 	if !ok {
-		return kube.Config{}, false
+		return kubeconf.Config{}, false
 	}
 	k, ok := c.Clusters[cluster]
 	return k, ok
@@ -69,7 +71,7 @@ func (c Config) clusterOf(name string) (kube.Config, bool) {
 
 // knownExecutors are the names of all executors that there can be.
 func (c Config) knownExecutors() []string {
-	names := []string{executorLocal, executorKube}
+	names := []string{executorLocal, executorKube, executorSpark}
 	for _, cluster := range slices.Sorted(maps.Keys(c.Clusters)) {
 		names = append(names, executorKube+"/"+cluster)
 	}
@@ -95,7 +97,7 @@ func (c *Config) executorDefaults() {
 		c.Slots.Executor = slots
 	}
 	c.Kube = c.clusterDefaults(executorKube, c.Kube)
-	clusters := make(map[string]kube.Config, len(c.Clusters))
+	clusters := make(map[string]kubeconf.Config, len(c.Clusters))
 	for name, k := range c.Clusters {
 		if k.Instance == "" {
 			// Two names may well lead to the same cluster, and there each has to know its Jobs from the other's.
@@ -106,9 +108,29 @@ func (c *Config) executorDefaults() {
 	if len(clusters) > 0 {
 		c.Clusters = clusters
 	}
-	if c.Advertise == "" && c.uses(executorKube) && c.unreachable() {
+	c.sparkDefaults()
+	if c.Advertise == "" && c.inPods() && c.unreachable() {
 		c.Advertise = serviceName
 	}
+}
+
+// inPods reports whether stages may run in pods.
+func (c Config) inPods() bool {
+	return slices.ContainsFunc(c.usedExecutors(), c.onCluster)
+}
+
+// onCluster reports whether the stages of an executor run in pods.
+func (c Config) onCluster(name string) bool {
+	_, ok := c.podsOf(name)
+	return ok
+}
+
+// podsOf gives the configuration of the pods that an executor makes; false if it makes none.
+func (c Config) podsOf(name string) (kubeconf.Config, bool) {
+	if name == executorSpark {
+		return c.sparkCluster()
+	}
+	return c.clusterOf(name)
 }
 
 // unreachable reports whether pods cannot reach the master where it listens.
@@ -117,7 +139,7 @@ func (c Config) unreachable() bool {
 	return err == nil && (host == "" || host == "0.0.0.0" || host == "::") || c.Loopback()
 }
 
-func (c Config) clusterDefaults(name string, k kube.Config) kube.Config {
+func (c Config) clusterDefaults(name string, k kubeconf.Config) kubeconf.Config {
 	if k.ArchiveLogs && k.LogDir == "" && c.DataDir != "" {
 		k.LogDir = filepath.Join(c.DataDir, "logs", filepath.FromSlash(name))
 	}
@@ -164,7 +186,7 @@ func (c Config) validateExecutors() (errs []error) {
 			errs = append(errs, c.wrong("slots.executor."+name, "there is "+strings.Join(c.usedExecutors(), ", "), "no stage runs on executor %q", name))
 		}
 	}
-	return append(errs, c.validateClusters()...)
+	return append(append(errs, c.validateClusters()...), c.validateSpark()...)
 }
 
 func (c Config) validateClusters() (errs []error) {
@@ -191,37 +213,66 @@ func (c Config) validateClusters() (errs []error) {
 	return errs
 }
 
+// Makers are how executors are made that not every program carries: whoever runs whole masters gives them to Config, and where they are
+// missing no stage runs there.
+type Makers struct {
+	// Kube makes an executor of a Kubernetes cluster, which it must not reach for yet.
+	Kube func(kubeconf.Config) (executors.Executor, error)
+	// Pods gives access to the pods of Spark applications in a cluster, by a kubeconfig and its context.
+	Pods func(kubeconfig, context string) (spark.Pods, error)
+}
+
+// ErrNotBuiltIn: the configuration asks for an executor that this program does not have.
+var ErrNotBuiltIn = errors.New("not a part of this program")
+
+// missing says which executors are to be used that cannot be made.
+func (m Makers) missing(names []string, onCluster func(name string) bool) error {
+	var errs []error
+	for _, name := range names {
+		if onCluster(name) && (m.Kube == nil || m.Pods == nil && name == executorSpark) {
+			errs = append(errs, fmt.Errorf("executor %q is %w; run the plan on a clic-master", name, ErrNotBuiltIn))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // makeExecutors makes the executors of a term: new ones each time, which know nothing of each other.
 func (m *Master) makeExecutors() (map[string]executors.Executor, error) {
 	all := map[string]executors.Executor{}
 	var errs []error
+	store := &outputs{files: m.files, dirs: m.cfg.ResultDirs, reader: m.reader, readFile: m.readOperators()}
 	for _, name := range m.cfg.usedExecutors() {
-		var (
-			x   executors.Executor
-			err error
-		)
-		if k, ok := m.cfg.clusterOf(name); ok {
-			k.Logger = m.log.With("executor", name)
-			again := func() (executors.Executor, error) { return kube.New(k) }
-			if x, err = again(); err == nil {
-				// A cluster that is away must not keep the others from being used, nor tasks from being looked at.
-				x = executors.Patient(x, executors.Patience{Again: again, Logger: k.Logger})
-			}
-		} else {
-			lc := m.cfg.Local
-			lc.DataDir, lc.Logger = m.cfg.DataDir, m.log
-			x, err = local.New(lc)
-		}
+		x, err := m.makeExecutor(name)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("cannot make executor %q: %w", name, err))
 			continue
 		}
-		all[name] = x
+		all[name] = output.Checked(x, output.Config{Store: store, Logger: m.log.With("executor", name)})
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(append(errs, m.stopExecutors(all))...)
 	}
 	return all, nil
+}
+
+func (m *Master) makeExecutor(name string) (executors.Executor, error) {
+	if name == executorSpark {
+		return m.makeSpark()
+	}
+	k, ok := m.cfg.clusterOf(name)
+	if !ok {
+		lc := m.cfg.Local
+		lc.DataDir, lc.Logger = m.cfg.DataDir, m.log
+		return local.New(lc)
+	}
+	k.Logger = m.log.With("executor", name)
+	again := func() (executors.Executor, error) { return m.cfg.Makers.Kube(k) }
+	x, err := again()
+	if err != nil {
+		return nil, err
+	}
+	// A cluster that is away must not keep the others from being used, nor tasks from being looked at.
+	return executors.Patient(x, executors.Patience{Again: again, Logger: k.Logger}), nil
 }
 
 // stopExecutors stops executors that were never started.

@@ -1,7 +1,11 @@
 package master
 
 import (
+	"errors"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -9,7 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/clic-orchestrator/clic/dag/plan"
-	"github.com/clic-orchestrator/clic/executors/kube"
+	"github.com/clic-orchestrator/clic/executors"
+	"github.com/clic-orchestrator/clic/executors/kube/kubeconf"
 	"github.com/clic-orchestrator/clic/master/engine"
 )
 
@@ -68,7 +73,7 @@ func TestClusterInstances(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
-	for name, want := range map[string]kube.Config{
+	for name, want := range map[string]kubeconf.Config{
 		"kube":   {Instance: "main", LogDir: "/d/logs/kube"},
 		"kube/a": {Instance: "main-a", LogDir: "/d/logs/kube/a"},
 		"kube/b": {Instance: "other", LogDir: "/logs"},
@@ -86,12 +91,18 @@ func TestClusterInstances(t *testing.T) {
 func TestWrongExecutors(t *testing.T) {
 	for file, want := range map[string][]string{
 		"executors:\n  java: kubernetes": {
-			`f:2: executors.java: platform "java" is to be run by executor "kubernetes", which is not known (there is local, kube)`,
+			`f:2: executors.java: platform "java" is to be run by executor "kubernetes", which is not known (there is local, kube, spark)`,
 		},
 		"executors: {'*': kube/gpu}\nkube:\n  clusters:\n    cpu: {}": {
 			`f:1: executors.*: platform "*" is to be run by executor "kube/gpu", which is not known (add kube.clusters.gpu)`,
 		},
-		"plan-executors: [spark]":                         {`f:1: plan-executors: plans may choose the executor "spark", which is not known (there is local, kube)`},
+		"executors: {etl: spark}": {
+			"spark: stages are to run on Spark, and how is not said (set spark.mode to one of [native client cluster standalone standalone-cluster local])",
+		},
+		"spark: {mode: native, cluster: kube/prod}": {
+			`f:1: spark.cluster: the executor "kube/prod" is not known (add it to kube.clusters)`,
+		},
+		"plan-executors: [flink]":                         {`f:1: plan-executors: plans may choose the executor "flink", which is not known (there is local, kube, spark)`},
 		"slots:\n executor: {kube: 1}":                    {`f:2: slots.executor.kube: no stage runs on executor "kube" (there is local)`},
 		"executors: {'*': kube}\nkube:\n  namespace: A_B": {`f:2: kube: "A_B" cannot be a namespace's name`},
 		"kube:\n  clusters:\n    a: {pvc: '///'}":         {`f:3: kube.clusters.a: "///" cannot be a claim's name ("-" is none)`},
@@ -123,6 +134,32 @@ func TestWrongExecutors(t *testing.T) {
 		if err := new(Config).Load("f", []byte(file)); err == nil || err.Error() != want {
 			t.Errorf("%q:\n got %v\nwant %s", file, err, want)
 		}
+	}
+}
+
+// A program that does not have an executor says so before it takes anything, and makes those that it has.
+func TestMakers(t *testing.T) {
+	onKube := Config{DataDir: filepath.Join(t.TempDir(), "data"), NoListen: true, Executors: map[string]string{AnyPlatform: "kube"}}
+	_, err := New(onKube)
+	if !errors.Is(err, ErrNotBuiltIn) || !strings.Contains(err.Error(), `executor "kube" is not a part of this program; run the plan on a clic-master`) {
+		t.Errorf("without a maker: %v", err)
+	}
+	if _, err := os.Stat(onKube.DataDir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it has made the data directory: %v", err)
+	}
+
+	var asked kubeconf.Config
+	wrong := errors.New("no such file")
+	onKube.Makers.Kube = func(c kubeconf.Config) (executors.Executor, error) {
+		asked = c
+		return nil, wrong
+	}
+	onKube.Kube.Kubeconfig = "/nowhere"
+	if _, err := New(onKube); !errors.Is(err, wrong) || !strings.Contains(err.Error(), `cannot make executor "kube"`) {
+		t.Errorf("with a maker that fails: %v", err)
+	}
+	if asked.Kubeconfig != "/nowhere" || asked.Namespace != "argo" || asked.Logger == nil {
+		t.Errorf("it was asked for %+v", asked)
 	}
 }
 

@@ -14,12 +14,12 @@ import (
 	"go.yaml.in/yaml/v3"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/clic-orchestrator/clic/executors/kube"
+	"github.com/clic-orchestrator/clic/executors/kube/kubeconf"
 )
 
 // kubeGroup are the settings of the executor "kube", and below them the other clusters.
 func kubeGroup() map[string]setting {
-	group := clusterSettings(func(c *Config) *kube.Config { return &c.Kube })
+	group := clusterSettings(func(c *Config) *kubeconf.Config { return &c.Kube })
 	group["clusters"] = setting{set: func(l *loader, v value) error {
 		if v.node.Kind != yaml.MappingNode {
 			return errors.New("is " + kindOf(v.node) + ", should be a mapping (name: settings)")
@@ -31,49 +31,49 @@ func kubeGroup() map[string]setting {
 }
 
 // clusterSettings are those of one cluster.
-func clusterSettings(of func(*Config) *kube.Config) map[string]setting {
-	str := func(f func(*kube.Config) *string) setting {
+func clusterSettings(of func(*Config) *kubeconf.Config) map[string]setting {
+	str := func(f func(*kubeconf.Config) *string) setting {
 		return setting{set: with(func(c *Config) *string { return f(of(c)) }, text)}
 	}
-	list := func(f func(*kube.Config) *[]string) setting {
+	list := func(f func(*kubeconf.Config) *[]string) setting {
 		return setting{set: with(func(c *Config) *[]string { return f(of(c)) }, texts)}
 	}
-	words := func(f func(*kube.Config) *map[string]string) setting {
+	words := func(f func(*kubeconf.Config) *map[string]string) setting {
 		return setting{set: with(func(c *Config) *map[string]string { return f(of(c)) }, entries(text))}
 	}
-	span := func(f func(*kube.Config) *time.Duration, kind func(*time.Duration) setter) setting {
+	span := func(f func(*kubeconf.Config) *time.Duration, kind func(*time.Duration) setter) setting {
 		return setting{set: with(func(c *Config) *time.Duration { return f(of(c)) }, kind)}
 	}
 	return map[string]setting{
-		"kubeconfig":         str(func(k *kube.Config) *string { return &k.Kubeconfig }),
-		"context":            str(func(k *kube.Config) *string { return &k.Context }),
-		"namespace":          str(func(k *kube.Config) *string { return &k.Namespace }),
-		"namespaces":         list(func(k *kube.Config) *[]string { return &k.Namespaces }),
-		"instance":           str(func(k *kube.Config) *string { return &k.Instance }),
-		"pvc":                str(func(k *kube.Config) *string { return &k.PVC }),
-		"mount-path":         str(func(k *kube.Config) *string { return &k.MountPath }),
-		"volume-name":        str(func(k *kube.Config) *string { return &k.VolumeName }),
-		"service-account":    str(func(k *kube.Config) *string { return &k.ServiceAccount }),
-		"image-pull-secrets": list(func(k *kube.Config) *[]string { return &k.ImagePullSecrets }),
-		"labels":             words(func(k *kube.Config) *map[string]string { return &k.Labels }),
-		"annotations":        words(func(k *kube.Config) *map[string]string { return &k.Annotations }),
-		"node-selector":      words(func(k *kube.Config) *map[string]string { return &k.NodeSelector }),
+		"kubeconfig":         str(func(k *kubeconf.Config) *string { return &k.Kubeconfig }),
+		"context":            str(func(k *kubeconf.Config) *string { return &k.Context }),
+		"namespace":          str(func(k *kubeconf.Config) *string { return &k.Namespace }),
+		"namespaces":         list(func(k *kubeconf.Config) *[]string { return &k.Namespaces }),
+		"instance":           str(func(k *kubeconf.Config) *string { return &k.Instance }),
+		"pvc":                str(func(k *kubeconf.Config) *string { return &k.PVC }),
+		"mount-path":         str(func(k *kubeconf.Config) *string { return &k.MountPath }),
+		"volume-name":        str(func(k *kubeconf.Config) *string { return &k.VolumeName }),
+		"service-account":    str(func(k *kubeconf.Config) *string { return &k.ServiceAccount }),
+		"image-pull-secrets": list(func(k *kubeconf.Config) *[]string { return &k.ImagePullSecrets }),
+		"labels":             words(func(k *kubeconf.Config) *map[string]string { return &k.Labels }),
+		"annotations":        words(func(k *kubeconf.Config) *map[string]string { return &k.Annotations }),
+		"node-selector":      words(func(k *kubeconf.Config) *map[string]string { return &k.NodeSelector }),
 		"tolerations":        {set: with(func(c *Config) *[]corev1.Toleration { return &of(c).Tolerations }, tolerations)},
-		"stage-image":        str(func(k *kube.Config) *string { return &k.StageImage }),
-		"stage-helper":       str(func(k *kube.Config) *string { return &k.StageHelper }),
+		"stage-image":        str(func(k *kubeconf.Config) *string { return &k.StageImage }),
+		"stage-helper":       str(func(k *kubeconf.Config) *string { return &k.StageHelper }),
 		"result-size":        {set: with(func(c *Config) *int64 { return &of(c).ResultLimit }, size)},
 		"output-size":        {set: with(func(c *Config) *int64 { return &of(c).OutputLimit }, size)},
-		"heartbeat":          span(func(k *kube.Config) *time.Duration { return &k.Heartbeat }, duration),
+		"heartbeat":          span(func(k *kubeconf.Config) *time.Duration { return &k.Heartbeat }, duration),
 		"parallel":           {set: with(func(c *Config) *int { return &of(c).Parallel }, number)},
 		"qps":                {set: with(func(c *Config) *float32 { return &of(c).QPS }, fraction)},
 		"burst":              {set: with(func(c *Config) *int { return &of(c).Burst }, number)},
-		"start-timeout":      span(func(k *kube.Config) *time.Duration { return &k.StartTimeout }, duration),
-		"ttl":                span(func(k *kube.Config) *time.Duration { return &k.TTL }, keeping),
-		"keep-failed":        span(func(k *kube.Config) *time.Duration { return &k.KeepFailed }, keeping),
-		"grace":              span(func(k *kube.Config) *time.Duration { return &k.Grace }, duration),
-		"log-dir":            str(func(k *kube.Config) *string { return &k.LogDir }),
+		"start-timeout":      span(func(k *kubeconf.Config) *time.Duration { return &k.StartTimeout }, duration),
+		"ttl":                span(func(k *kubeconf.Config) *time.Duration { return &k.TTL }, keeping),
+		"keep-failed":        span(func(k *kubeconf.Config) *time.Duration { return &k.KeepFailed }, keeping),
+		"grace":              span(func(k *kubeconf.Config) *time.Duration { return &k.Grace }, duration),
+		"log-dir":            str(func(k *kubeconf.Config) *string { return &k.LogDir }),
 		"archive-logs":       {set: with(func(c *Config) *bool { return &of(c).ArchiveLogs }, flag)},
-		"resync":             span(func(k *kube.Config) *time.Duration { return &k.Resync }, duration),
+		"resync":             span(func(k *kubeconf.Config) *time.Duration { return &k.Resync }, duration),
 	}
 }
 
@@ -93,10 +93,10 @@ func (l *loader) finishClusters() {
 		one := l.config.Kube
 		one.Instance = "" // it is the name by which a cluster's Jobs are told from others
 		if !null(v.node) {
-			l.mapping(v.key, v.node, clusterSettings(func(*Config) *kube.Config { return &one }))
+			l.mapping(v.key, v.node, clusterSettings(func(*Config) *kubeconf.Config { return &one }))
 		}
 		if l.config.Clusters == nil {
-			l.config.Clusters = map[string]kube.Config{}
+			l.config.Clusters = map[string]kubeconf.Config{}
 		}
 		l.config.Clusters[name] = one
 	})

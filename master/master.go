@@ -53,7 +53,9 @@ type Master struct {
 
 	// What every term needs.
 	tokenKey     []byte
+	files        *filesystems
 	reader       *results.Reader
+	uploads      *uploading // nil where nothing is taken
 	zone         *time.Location
 	callbackHost string
 	callbackPort int
@@ -71,7 +73,7 @@ type Master struct {
 // the configuration get their defaults. Errors wrap ErrInUse where another master is in the way; the message says what to do.
 func New(cfg Config) (*Master, error) {
 	cfg = cfg.WithDefaults()
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Validate(), cfg.Makers.missing(cfg.usedExecutors(), cfg.onCluster)); err != nil {
 		return nil, fmt.Errorf("cannot use this configuration: %w", err)
 	}
 	m := &Master{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), started: time.Now()}
@@ -160,8 +162,8 @@ func (m *Master) build() error {
 	if m.zone, err = m.cfg.location(); err != nil {
 		return err
 	}
-	if m.reader, err = results.New(results.Config{Roots: m.cfg.ResultDirs}); err != nil {
-		return fmt.Errorf("cannot make the reader of results: %w", err)
+	if err := m.openFiles(); err != nil {
+		return err
 	}
 	if m.member, err = m.self(); err != nil {
 		return err
@@ -257,6 +259,9 @@ func (m *Master) Run(ctx context.Context) (err error) {
 		m.console.Start()
 		defer func() { err = errors.Join(err, m.stopConsole()) }()
 	}
+	if m.uploads != nil {
+		m.uploads.start()
+	}
 	if m.shared != nil {
 		return m.runShared(ctx)
 	}
@@ -330,6 +335,12 @@ func (m *Master) Close() error {
 		if err := m.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
+	}
+	if m.uploads != nil {
+		m.uploads.close()
+	}
+	if m.files != nil {
+		errs = append(errs, m.files.Close())
 	}
 	if m.store != nil {
 		errs = append(errs, m.store.Close())

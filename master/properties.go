@@ -12,7 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/clic-orchestrator/clic/executors/kube"
+	"github.com/clic-orchestrator/clic/executors/kube/kubeconf"
 )
 
 // oldSettings are the old master's settings that need more than a field, because they work together.
@@ -28,7 +28,7 @@ type oldSettings struct {
 
 // oldKeys are the old master's keys. They may stand in a YAML file as well.
 func oldKeys() map[string]setting {
-	onKube := func(field func(*kube.Config) *string) setting {
+	onKube := func(field func(*kubeconf.Config) *string) setting {
 		return setting{set: func(l *loader, v value) error {
 			if l.old.kube == "" {
 				l.old.kube = v.key
@@ -47,8 +47,8 @@ func oldKeys() map[string]setting {
 			l.config.Retain = time.Duration(seconds) * time.Second
 			return nil
 		}},
-		"default-namespace-name": onKube(func(k *kube.Config) *string { return &k.Namespace }),
-		"kube-config-path":       onKube(func(k *kube.Config) *string { return &k.Kubeconfig }),
+		"default-namespace-name": onKube(func(k *kubeconf.Config) *string { return &k.Namespace }),
+		"kube-config-path":       onKube(func(k *kubeconf.Config) *string { return &k.Kubeconfig }),
 		"redis-url":              {set: func(l *loader, v value) error { return text(&l.old.redisHost)(l, v) }},
 		"redis-port":             {set: func(l *loader, v value) error { return number(&l.old.redisPort)(l, v) }},
 		"redis-password":         {set: with(func(c *Config) *string { return &c.Redis.Password }, text)},

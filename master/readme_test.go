@@ -29,8 +29,8 @@ func TestConfigurationsInTheReadme(t *testing.T) {
 				t.Errorf("%s: %v\n%s", file, err, block)
 			}
 		}
-		if found != 2 {
-			t.Errorf("%s: %d configurations, want 2", file, found)
+		if found != 3 {
+			t.Errorf("%s: %d configurations, want 3", file, found)
 		}
 	}
 	c := Config{}

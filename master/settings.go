@@ -29,6 +29,12 @@ func settings() map[string]setting {
 		"time-zone":    {set: with(func(c *Config) *string { return &c.TimeZone }, text)},
 		"plan-dirs":    {set: with(func(c *Config) *[]string { return &c.PlanDirs }, texts)},
 		"result-dirs":  {set: with(func(c *Config) *[]string { return &c.ResultDirs }, texts)},
+		"hdfs":         {group: hdfsSettings()},
+		"uploads": {group: map[string]setting{
+			"dir":         {set: with(func(c *Config) *string { return &c.Uploads.Dir }, text)},
+			"max-size":    {set: with(func(c *Config) *int64 { return &c.Uploads.MaxSize }, size)},
+			"keep-unused": {set: with(func(c *Config) *time.Duration { return &c.Uploads.Unused }, duration)},
+		}},
 		"retain":       {set: with(func(c *Config) *time.Duration { return &c.Retain }, duration)},
 		"stop-timeout": {set: with(func(c *Config) *time.Duration { return &c.StopTimeout }, duration)},
 		"log": {group: map[string]setting{
@@ -49,6 +55,7 @@ func settings() map[string]setting {
 		"limits": {group: limitSettings()},
 		"local":  {group: localSettings()},
 		"kube":   {group: kubeGroup()},
+		"spark":  {group: sparkSettings()},
 	}
 	for key, s := range oldKeys() {
 		all[key] = s
@@ -64,6 +71,26 @@ func redisSettings() map[string]setting {
 		"stage-key-prefix": {set: with(func(c *Config) *string { return &c.Redis.StagePrefix }, text)},
 		"key-prefix":       {set: with(func(c *Config) *string { return &c.Redis.KeyPrefix }, text)},
 		"history":          {set: with(func(c *Config) *int { return &c.Redis.History }, number)},
+	}
+}
+
+func hdfsSettings() map[string]setting {
+	str := func(f func(*HDFSConfig) *string) setting {
+		return setting{set: with(func(c *Config) *string { return f(&c.HDFS) }, text)}
+	}
+	return map[string]setting{
+		"conf-dir":          str(func(h *HDFSConfig) *string { return &h.ConfDir }),
+		"name":              str(func(h *HDFSConfig) *string { return &h.Name }),
+		"namenodes":         {set: with(func(c *Config) *[]string { return &c.HDFS.Namenodes }, texts)},
+		"http":              {set: with(func(c *Config) *[]string { return &c.HDFS.HTTP }, texts)},
+		"user":              str(func(h *HDFSConfig) *string { return &h.User }),
+		"principal":         str(func(h *HDFSConfig) *string { return &h.Principal }),
+		"keytab":            str(func(h *HDFSConfig) *string { return &h.Keytab }),
+		"ticket-cache":      str(func(h *HDFSConfig) *string { return &h.Cache }),
+		"krb5-conf":         str(func(h *HDFSConfig) *string { return &h.Krb5 }),
+		"service-principal": str(func(h *HDFSConfig) *string { return &h.Service }),
+		"timeout":           {set: with(func(c *Config) *time.Duration { return &c.HDFS.Timeout }, duration)},
+		"retry":             {set: with(func(c *Config) *time.Duration { return &c.HDFS.Retry }, duration)},
 	}
 }
 

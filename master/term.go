@@ -35,8 +35,11 @@ func (m *Master) newTerm() (*term, error) {
 		Retain:    m.cfg.Retain,
 		Callbacks: m.cfg.Callbacks,
 		TokenKey:  m.tokenKey,
-		ReadFile:  files{"plan file", append(slices.Clone(m.cfg.PlanDirs), m.cfg.ResultDirs...), maxPlanFile}.read,
+		ReadFile:  m.readOperators(),
 		Log:       m.log,
+	}
+	if m.uploads != nil {
+		cfg.Forgotten = m.uploads.forgotten
 	}
 	if m.shared != nil {
 		// A store that others can write as well is only given up when somebody else leads.
@@ -48,8 +51,16 @@ func (m *Master) newTerm() (*term, error) {
 	}
 	about := m.about()
 	about.Engine, about.Results, about.Location = e, m.reader, m.zone
-	about.ReadPlan = files{"plan", m.cfg.PlanDirs, int64(m.cfg.Limits.MessageBytes)}.read
+	about.ReadPlan = m.files.read("plan", m.cfg.PlanDirs, int64(m.cfg.Limits.MessageBytes))
+	if m.uploads != nil {
+		about.Uploads = m.uploads.Store
+	}
 	return &term{engine: e, service: rpc.NewService(about)}, nil
+}
+
+// readOperators reads the files that stages of the CLIC form work through.
+func (m *Master) readOperators() func(path string) ([]byte, error) {
+	return m.files.read("plan file", slices.Concat(m.cfg.PlanDirs, m.cfg.ResultDirs), maxPlanFile)
 }
 
 // about describes the master to clients.

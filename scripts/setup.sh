@@ -39,6 +39,7 @@ missing_packages() {
 	have iptables || printf 'iptables\ta Kubernetes cluster for tests\n'
 	have ip || printf 'iproute2\ta Kubernetes cluster for tests\n'
 	have busybox || printf 'busybox-static\timages of the cluster for tests\n'
+	have tini || printf 'tini\tthe Spark image of the cluster for tests\n'
 	have openssl || printf 'openssl\tcertificates of the cluster for tests\n'
 }
 

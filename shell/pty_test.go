@@ -225,7 +225,7 @@ func TestWatchInterrupted(t *testing.T) {
 func TestRunKilled(t *testing.T) {
 	dir := t.TempDir()
 	pidFile, plan := filepath.Join(dir, "pid"), filepath.Join(dir, "plan.yaml")
-	text := strings.ReplaceAll(waiting, "read x < FIFO", "trap '' TERM; echo $$ > "+pidFile+"; while :; do read x < "+filepath.Join(dir, "fifo")+"; done")
+	text := strings.ReplaceAll(waiting, "read x < FIFO", "trap '' TERM; echo $$$$ > "+pidFile+"; while :; do read x < "+filepath.Join(dir, "fifo")+"; done")
 	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -95,7 +95,8 @@ func (m *running) start(ts *testscript.TestScript) error {
 	}
 	work := ts.Getenv("WORK")
 	server, err := master.New(master.Config{
-		Listen: listen, DataDir: filepath.Join(work, ".data"), PlanDirs: []string{work}, ResultDirs: []string{work}, Version: "v1.2.3",
+		Listen: listen, DataDir: filepath.Join(work, ".data"), PlanDirs: []string{work}, ResultDirs: []string{work},
+		Uploads: master.UploadsConfig{Dir: filepath.Join(work, ".uploads")}, Version: "v1.2.3",
 	})
 	if err != nil {
 		return err

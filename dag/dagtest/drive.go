@@ -198,7 +198,7 @@ func (w *World) attempt(t *rapid.T, i int32) error {
 		case 3:
 			return w.Do(dag.Report{At: w.Now, Node: node, Attempt: dag.CurrentAttempt, What: dag.ReportPrepared})
 		case 4:
-			return w.Do(dag.Report{At: w.Now, Node: node, Attempt: number, What: dag.ReportCompleted})
+			return w.Do(dag.Report{At: w.Now, Node: node, Attempt: number, What: dag.ReportCompleted, Outputs: outputs(t)})
 		case 5:
 			return w.Do(dag.Report{At: w.Now, Node: node, Attempt: number, What: dag.ReportFailed})
 		case 6:

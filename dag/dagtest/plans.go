@@ -153,6 +153,9 @@ func (b *builder) policy() *dag.Policy {
 		ContinueErrored: b.chance(4, "continueErrored"),
 		Timeout:         rapid.SampledFrom([]dag.Duration{0, 0, 0, 20}).Draw(b.t, "timeout"),
 	}
+	if p.Captures {
+		p.Asked = b.asked()
+	}
 	if b.chance(2, "retry") {
 		p.Retry = &dag.Retry{
 			Limit:      rapid.Int32Range(0, 3).Draw(b.t, "limit"),

@@ -128,7 +128,7 @@ func effects(r *dag.Run) []dag.Effect {
 
 func (w *World) check(ev dag.Event, d dag.Delta) error {
 	for _, rule := range []func(dag.Event, dag.Delta) error{
-		w.checkFinal, w.checkStored, w.checkCounts, w.checkReady, w.checkOrder, w.checkHolds, w.checkLive, w.checkTask,
+		w.checkFinal, w.checkStored, w.checkCounts, w.checkReady, w.checkOrder, w.checkHolds, w.checkLive, w.checkTask, w.checkOutputs,
 	} {
 		if err := rule(ev, d); err != nil {
 			return err

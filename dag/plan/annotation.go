@@ -14,7 +14,7 @@ import (
 //
 //	annotation                 values           meaning
 //	clic.io/platform           a name           the platform, which decides on the executor and the callbacks; by default
-//	                                            the template's name up to its first dash
+//	                                            the template's name up to its first dash, or its plugin's name
 //	clic.io/prepared-failure   keep | cancel    what happens to dependents that started on prepared data if the stage
 //	                                            fails afterwards; keep (the default): they go on; cancel: they are
 //	                                            stopped and wait for the stage's next attempt

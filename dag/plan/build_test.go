@@ -100,7 +100,7 @@ func TestBuild(t *testing.T) {
 				Inputs: map[string]string{"limit": "2"}, Depends: dag.Depends{On: []int32{1}, Cancel: []int32{1}},
 				Policy: &dag.Policy{
 					Retry:   &dag.Retry{Limit: 2, Failed: true, Base: 60_000, Factor: 3, Cap: 3_600_000, Within: 86_400_000},
-					Timeout: 60_000, Captures: true, Priority: 7, Grace: 5000,
+					Timeout: 60_000, Captures: true, Asked: &dag.Asked{Params: []dag.AskedParam{{Name: "o", Global: "g"}}}, Priority: 7, Grace: 5000,
 				},
 			},
 		},
@@ -142,7 +142,7 @@ func TestBuild(t *testing.T) {
 			{Name: "C", ConfigMap: "c", ConfigKey: "k"},
 		},
 		CPURequest: 250, CPULimit: 2000, MemoryRequest: 1 << 20, MemoryLimit: 1 << 30,
-		OutputFiles: []dag.OutputFile{{Name: "o", Path: "/tmp/built-abcdefgh-consume", Default: &d, GlobalName: "g"}},
+		OutputFiles: []dag.OutputFile{{Name: "o", Path: "/tmp/built-abcdefgh-consume", Default: &d}},
 		Timeout:     60_000, Grace: 5000, Inputs: map[string]string{"limit": "2"},
 	}
 	if diff := cmp.Diff(wantStage, got); diff != "" {

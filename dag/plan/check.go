@@ -155,6 +155,8 @@ func (c *compiler) settings(t *template) {
 		for i, e := range t.src.Container.Env {
 			c.env(e.Name, t.at.in("container", "env").item(i))
 		}
+	case t.src.Plugin != nil:
+		c.plugin(t)
 	case t.src.Script != nil:
 		c.container(t, t.src.Script.Image, t.src.Script.Command, t.at.at("script"))
 		for i, e := range t.src.Script.Env {

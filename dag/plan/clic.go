@@ -124,6 +124,9 @@ func (c *clicPlan) check(wf *wfv1.Workflow, ds *collector) {
 		}
 		checkAnnotations(t.Metadata.Annotations, at.in("metadata", "annotations"), ds)
 		checkOutput(wf, t, true, at.in("metadata", "annotations"), ds)
+		if t.Plugin != nil && t.Container != nil {
+			ds.warnf("not-supported", at.at("plugin"), "make it a template of its own", "the template %q is a container, and its plugin is ignored, as ever in a plan of the CLIC form", t.Name)
+		}
 		if t.Container != nil {
 			compiler.settings(&template{name: t.Name, src: t, at: at, kind: dag.KindStage, clicArg: "yes"})
 		}
@@ -235,7 +238,7 @@ func (c *clicPlan) stage(p *program, node *dag.Node) *dag.StageSpec {
 	s := &dag.StageSpec{
 		StageID: node.Spec.ID, Task: p.task, Template: t.Name, Platform: node.Spec.Platform, Form: dag.FormCLIC,
 		Image: t.Container.Image, Args: []string{line}, Shell: true, WorkDir: t.Container.WorkingDir,
-		Inputs: map[string]string{t.Inputs.Parameters[0].Name: line}, TemplateJSON: p.templateJSON(t),
+		Inputs: map[string]string{t.Inputs.Parameters[0].Name: line}, TemplateJSON: p.templateJSON(t, nil),
 	}
 	s.Env = envOf(t.Container.Env, same)
 	s.Output = outputOf(p.wf, t, func(text string) string {

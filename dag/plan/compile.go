@@ -97,6 +97,7 @@ func kinds(t *wfv1.Template) (names []string, kind dag.Kind) {
 	has(t.DAG != nil, "dag", dag.KindDAG)
 	has(t.Steps != nil, "steps", dag.KindSteps)
 	has(t.Suspend != nil, "suspend", dag.KindGate)
+	has(t.Plugin != nil, "plugin", dag.KindStage)
 	return names, kind
 }
 
@@ -110,7 +111,7 @@ func (c *compiler) template(t *wfv1.Template, at *where, callName string) *templ
 	c.set.all = append(c.set.all, out)
 	switch {
 	case len(names) == 0 && !c.refusedIn(at):
-		c.ds.errorf("template-kind", at, "give it a container, script, dag, steps or suspend", "the template %q does nothing", out.name)
+		c.ds.errorf("template-kind", at, "give it a container, script, dag, steps, suspend or plugin", "the template %q does nothing", out.name)
 	case len(names) > 1:
 		c.ds.errorf("template-kind", at, "make them templates of their own", "the template %q is several things at once: %s", out.name, strings.Join(names, ", "))
 	}
@@ -118,7 +119,11 @@ func (c *compiler) template(t *wfv1.Template, at *where, callName string) *templ
 		c.ds.errorf("template-name", at.at("name"), "use lower-case letters, digits and -",
 			"%q cannot be a template's name, because pods and jobs are named after it", t.Name)
 	}
-	out.platform = platformOf(c.wf, &wfv1.Template{Name: out.name, Metadata: t.Metadata})
+	named := out.name
+	if plugin, _ := pluginOf(t); plugin != "" {
+		named = plugin // whoever runs it is chosen by what it is
+	}
+	out.platform = platformOf(c.wf, &wfv1.Template{Name: named, Metadata: t.Metadata})
 	checkAnnotations(t.Metadata.Annotations, at.in("metadata", "annotations"), c.ds)
 	c.inputs(out)
 	c.outputs(out)

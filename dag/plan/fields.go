@@ -55,7 +55,7 @@ func templateFields() []row {
 		{field: "http", treat: TreatRefused, why: "run curl in a container"},
 		{field: "data", treat: TreatRefused, why: "list the files in a script and fan out with withParam"},
 		{field: "containerSet", treat: TreatRefused, why: "make each container a stage of a dag"},
-		{field: "plugin", treat: TreatRefused, why: "run the work in a container"},
+		{field: "plugin", treat: TreatRun},
 		{field: "daemon", treat: TreatRefused, why: "let the stage report that its data is prepared: dependents start while it serves on"},
 		{field: "synchronization", treat: TreatRefused, why: "use parallelism, or dependencies between the stages"},
 		{field: "memoize", treat: TreatRefused, why: "let the stage itself look whether its output exists"},

@@ -62,6 +62,9 @@ func keepKind(defaults, t *wfv1.Template) {
 	if t.Script == nil {
 		defaults.Script = nil
 	}
+	if t.Plugin == nil {
+		defaults.Plugin = nil
+	}
 	if t.DAG == nil {
 		defaults.DAG = nil
 	}

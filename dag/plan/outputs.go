@@ -138,7 +138,11 @@ func (p *program) declared(s *scope, t *template) (*dag.Outputs, error) {
 			if out.Globals == nil {
 				out.Globals = map[string]string{}
 			}
-			out.Globals[o.global] = v
+			name, err := expr.Substitute(o.global, s, expr.Options{AllowUnresolved: true})
+			if err != nil {
+				return nil, fmt.Errorf("cannot compute the global name of the output %q: %w", o.name, err)
+			}
+			out.Globals[name] = v
 		}
 	}
 	return out, nil

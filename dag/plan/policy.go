@@ -88,8 +88,7 @@ func (p *program) stagePolicy(out *dag.Policy, t *template, k *call, fill filler
 	if t.clicArg != "" {
 		out.Callbacks = p.callbacks(t.platform)
 	}
-	out.Captures = captures(t, k)
-	return nil
+	return asked(out, t, k, fill)
 }
 
 // annotated applies the annotations of ours.
@@ -116,9 +115,21 @@ func (p *program) callbacks(platform string) dag.Callbacks {
 	return dag.CallbacksOptional
 }
 
-// captures reports whether the end of the stage's attempts brings outputs.
-func captures(t *template, k *call) bool {
-	return t.src.Script != nil || len(t.outputs) > 0 || k != nil && k.resultUsed
+// asked says which outputs the stage's attempts bring.
+func asked(out *dag.Policy, t *template, k *call, fill filler) error {
+	all := &dag.Asked{Result: t.src.Script != nil || k != nil && k.resultUsed}
+	for i := range t.outputs {
+		o := &t.outputs[i]
+		global, err := fill(o.global)
+		if err != nil {
+			return fmt.Errorf("globalName of output %q: %w", o.name, err)
+		}
+		all.Params = append(all.Params, dag.AskedParam{Name: o.name, Global: global})
+	}
+	if all.Result || len(all.Params) > 0 {
+		out.Captures, out.Asked = true, all
+	}
+	return nil
 }
 
 // retry translates a retryStrategy. As in Argo, failures are retried and errors are not, unless there is an expression:
@@ -214,6 +225,11 @@ func templated(t *wfv1.Template) bool {
 	has := func(s string) bool { return len(s) > 1 && containsTag(s) }
 	if a := t.ActiveDeadlineSeconds; a != nil && has(a.StrVal) || has(t.Timeout) || t.Suspend != nil && has(t.Suspend.Duration) {
 		return true
+	}
+	for i := range t.Outputs.Parameters {
+		if has(t.Outputs.Parameters[i].GlobalName) {
+			return true
+		}
 	}
 	r := t.RetryStrategy
 	if r == nil {

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 
+	wfv1 "github.com/argoproj/argo-workflows/v3/pkg/apis/workflow/v1alpha1"
+
 	"github.com/clic-orchestrator/clic/dag/plan/expr"
 )
 
@@ -104,6 +106,14 @@ func (s *templateSet) find(r ref) (k *call, h *hook, callee *template, ok bool) 
 		return nil, nil, nil, false
 	}
 	return k, h, s.all[at], true
+}
+
+// around is the dag or steps template that makes the call; nil where it is the plan itself.
+func (s *templateSet) around(r ref) *wfv1.Template {
+	if (r.kind == 'c' || r.kind == 'h') && r.template < len(s.all) {
+		return s.all[r.template].src
+	}
+	return nil
 }
 
 func (k *call) hook(name string) *hook {

@@ -247,9 +247,6 @@ func (r *runner) ended(e dag.Effect, s *dag.StageSpec, err error, stdout string)
 			o.Outputs.Params = map[string]string{}
 		}
 		o.Outputs.Params[f.Name] = strings.TrimSuffix(string(b), "\n")
-		if f.GlobalName != "" {
-			o.Outputs.Globals = map[string]string{f.GlobalName: o.Outputs.Params[f.Name]}
-		}
 	}
 	return o
 }

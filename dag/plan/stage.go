@@ -45,7 +45,7 @@ func (p *program) Stage(run *dag.Run, node int32) (*dag.StageSpec, error) {
 	f.outputs(s, t)
 	policyOf(s, n.Spec.Policy)
 	s.Output = outputOf(p.wf, t.src, f.text)
-	s.TemplateJSON = f.template(p, t)
+	s.TemplateJSON = f.template(p, t, p.set.around(r))
 	if f.err != nil {
 		return nil, fmt.Errorf("stage %q: %w", n.Spec.ID, f.err)
 	}
@@ -76,6 +76,10 @@ func (f *filling) texts(list []string) []string {
 
 // program fills in what is run.
 func (f *filling) program(s *dag.StageSpec, t *template) {
+	if t.src.Plugin != nil {
+		s.Plugin, _ = pluginOf(t.src) // the rest is in the template
+		return
+	}
 	c := t.src.Container
 	if t.src.Script != nil {
 		c = &t.src.Script.Container
@@ -95,7 +99,7 @@ func (f *filling) program(s *dag.StageSpec, t *template) {
 func (f *filling) outputs(s *dag.StageSpec, t *template) {
 	for i := range t.outputs {
 		o := &t.outputs[i]
-		file := dag.OutputFile{Name: o.name, Path: f.text(o.path.raw), GlobalName: f.text(o.global)}
+		file := dag.OutputFile{Name: o.name, Path: f.text(o.path.raw)}
 		if o.fallback != nil {
 			v := f.text(o.fallback.raw)
 			file.Default = &v
@@ -105,8 +109,8 @@ func (f *filling) outputs(s *dag.StageSpec, t *template) {
 }
 
 // template is the whole template, substituted, in JSON.
-func (f *filling) template(p *program, t *template) []byte {
-	b := p.templateJSON(t.src)
+func (f *filling) template(p *program, t *template, around *wfv1.Template) []byte {
+	b := p.templateJSON(t.src, around)
 	if !containsTag(string(b)) {
 		return b
 	}
@@ -187,9 +191,13 @@ func podsOf(wf *wfv1.Workflow) *podsOfPlan {
 	return all
 }
 
-// templateJSON is a template in JSON, with what the plan says of all pods put under it.
-func (p *program) templateJSON(t *wfv1.Template) []byte {
+// templateJSON is a template in JSON, with what the plan says of all pods put under it. Where pods may run is said by the template that
+// calls it as well, nil where there is none, which goes before the plan.
+func (p *program) templateJSON(t, around *wfv1.Template) []byte {
 	spec := &p.wf.Spec
+	if around == nil {
+		around = &wfv1.Template{}
+	}
 	full := stageTemplate{Template: programOf(t), Workflow: podsOf(p.wf)}
 	full.Inputs, full.Outputs = t.Inputs, t.Outputs
 	have := map[string]bool{}
@@ -205,14 +213,23 @@ func (p *program) templateJSON(t *wfv1.Template) []byte {
 	orElse(&full.ServiceAccountName, spec.ServiceAccountName)
 	orElse(&full.SchedulerName, spec.SchedulerName)
 	orElse(&full.PriorityClassName, spec.PodPriorityClassName)
-	if len(full.NodeSelector) == 0 {
-		full.NodeSelector = spec.NodeSelector
-	}
-	if full.Affinity == nil {
-		full.Affinity = spec.Affinity
-	}
-	if len(full.Tolerations) == 0 {
-		full.Tolerations = spec.Tolerations
+	for _, from := range []struct {
+		nodes       map[string]string
+		affinity    *corev1.Affinity
+		tolerations []corev1.Toleration
+	}{
+		{around.NodeSelector, around.Affinity, around.Tolerations},
+		{spec.NodeSelector, spec.Affinity, spec.Tolerations},
+	} {
+		if len(full.NodeSelector) == 0 {
+			full.NodeSelector = from.nodes
+		}
+		if full.Affinity == nil {
+			full.Affinity = from.affinity
+		}
+		if len(full.Tolerations) == 0 {
+			full.Tolerations = from.tolerations
+		}
 	}
 	full.HostAliases = slices.Concat(spec.HostAliases, full.HostAliases) // both count, as in Argo
 	if full.SecurityContext == nil {

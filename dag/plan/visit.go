@@ -59,10 +59,12 @@ func (r *refChecker) stringsIn(t *template, u use) {
 		retry.Expression = "" // an expression, not a template
 		p.RetryStrategy = &retry
 	}
-	eachString(reflect.ValueOf(p), t.at, func(s string, at *where) {
+	visit := func(s string, at *where) {
 		if strings.Contains(s, "{{") {
 			x := newText(s, at, r.ds)
 			r.text(&x, u, at)
 		}
-	})
+	}
+	eachString(reflect.ValueOf(p), t.at, visit)
+	pluginStrings(t.src, t.at.at("plugin"), visit)
 }

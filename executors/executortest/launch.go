@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -136,6 +137,32 @@ func testEnvironment(b *bench) {
 			b.Errorf("the environment holds %q:%s", not, env)
 		}
 	}
+}
+
+// Command, args and env refer to variables as Kubernetes has it, wherever they run; a script is left alone.
+func testReferences(b *bench) {
+	a := b.attempt("references", "")
+	a.Spec.Command = []string{"$(SHELL_OF_PLAN)"}
+	a.Spec.Args = []string{"-c", `printf '%s\n' '$(FIRST)' '$(SECOND)' '$(CLIC_STAGE_ID)' '$(NOBODY)' '$$(FIRST)' "$SECOND" "$(echo $FIRST)" > "$S/references.new"
+mv "$S/references.new" "$S/references"`}
+	a.Spec.Env = append(a.Spec.Env,
+		dag.EnvVar{Name: "FIRST", Value: "one$$"},
+		dag.EnvVar{Name: "SECOND", Value: "<$(FIRST)$(THIRD)$$(FIRST)>"},
+		dag.EnvVar{Name: "THIRD", Value: "three"},
+		dag.EnvVar{Name: "SHELL_OF_PLAN", Value: "sh"},
+	)
+	b.launch(a)
+	b.wantPhase(b.end(a.ID), dag.AttemptSucceeded, 0)
+	second := "<one$$(THIRD)$(FIRST)>"
+	want := []string{"one$", second, "references", "$(NOBODY)", "$(FIRST)", second, "one$"}
+	if got := strings.Split(b.read("references"), "\n"); !slices.Equal(got, want) {
+		b.Errorf("the program saw %q, want %q", got, want)
+	}
+	script := b.attempt("script-references", "")
+	script.Spec.Command, script.Spec.Args = []string{"sh"}, nil
+	script.Spec.Script = `test '$$ $(S)' = "$(printf '\044\044 \044(S)')"`
+	b.launch(script)
+	b.wantPhase(b.end(script.ID), dag.AttemptSucceeded, 0)
 }
 
 // A secret reaches the program, and stays nowhere else.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/executors"
@@ -61,6 +62,10 @@ func testLogs(b *bench) {
 		{"followed", executors.LogOptions{Follow: true}, all},
 		{"followed from an offset", executors.LogOptions{Follow: true, Offset: 9, Limit: 4}, all[9:13]},
 		{"last line, followed", executors.LogOptions{Follow: true, TailLines: 1}, "four"},
+		{"since long ago", executors.LogOptions{Since: time.Now().Add(-time.Hour)}, all},
+		{"range since long ago", executors.LogOptions{Since: time.Now().Add(-time.Hour), Offset: 3, Limit: 8}, all[3:11]},
+		{"since later", executors.LogOptions{Since: time.Now().Add(time.Hour)}, ""},
+		{"since later, followed", executors.LogOptions{Since: time.Now().Add(time.Hour), Follow: true}, ""},
 	} {
 		if got := b.log("log", c.o); got != c.want {
 			b.Errorf("%s: %q, want %q", c.name, got, c.want)

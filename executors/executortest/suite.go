@@ -92,6 +92,7 @@ func Run(t *testing.T, open func(t *testing.T) *Subject) {
 		{"ShellLine", testShellLine},
 		{"Script", testScript},
 		{"Environment", testEnvironment},
+		{"References", testReferences},
 		{"Secrets", testSecrets},
 		{"SecretMissing", testSecretMissing},
 		{"FreshWorkDir", testFreshWorkDir},
@@ -173,11 +174,11 @@ func stop(t *testing.T, e executors.Executor) {
 	}
 }
 
-// attempt describes a shell script as an attempt. $S is the shared directory.
+// attempt describes a shell script as an attempt. $S is the shared directory. What executors replace in arguments they leave alone.
 func (b *bench) attempt(id, script string) executors.Attempt {
 	spec := &dag.StageSpec{
 		StageID: id, Task: "task", Template: "sh", Platform: "sh",
-		Command: []string{"sh", "-c"}, Args: []string{script},
+		Command: []string{"sh", "-c"}, Args: []string{strings.ReplaceAll(script, "$", "$$")},
 		Env: []dag.EnvVar{{Name: "S", Value: b.s.Shared}},
 	}
 	if b.s.Prepare != nil {

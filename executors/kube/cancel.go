@@ -24,6 +24,29 @@ func (e *Executor) Cancel(ctx context.Context, attemptID string, grace time.Dura
 }
 
 func (e *Executor) cancelAttempt(ctx context.Context, id string, grace time.Duration) error {
+	giveUp := func(at *attempt) {
+		if !at.cancelled {
+			at.cancelled = true
+			close(at.stop) // a launch that is under way gives up, or has been carried out when it is our turn
+		}
+	}
+	return e.stopAttempt(ctx, id, giveUp, func(at *attempt, job *batchv1.Job) error {
+		if job == nil {
+			return nil
+		}
+		if e.cfg.ArchiveLogs {
+			e.archiveNow(at)
+		}
+		if err := e.hurry(ctx, at, job, grace); err != nil {
+			return err
+		}
+		return e.deleteJob(ctx, at.namespace, at.name, job.UID, metav1.DeletePropagationForeground)
+	})
+}
+
+// stopAttempt has an attempt stopped: stop does it once it is its turn, with the Job, nil where there is nothing to stop. note is called
+// before, with the executor locked. What came of it is reported.
+func (e *Executor) stopAttempt(ctx context.Context, id string, note func(at *attempt), stop func(at *attempt, job *batchv1.Job) error) error {
 	namespace, name := e.place(id, nil)
 	e.mu.Lock()
 	at := e.attempt(id, namespace, name)
@@ -32,27 +55,14 @@ func (e *Executor) cancelAttempt(ctx context.Context, id string, grace time.Dura
 		return e.sayStopped(ctx, id)
 	}
 	at.again = true
-	if !at.cancelled {
-		at.cancelled = true
-		close(at.stop) // a launch that is under way gives up, or has been carried out when it is our turn
-	}
+	note(at)
 	e.mu.Unlock()
 	if err := e.take(ctx, at); err != nil {
 		return err
 	}
 	defer at.release()
 	defer e.news.Add(at.key)
-	job := e.toDelete(at)
-	if job == nil {
-		return nil
-	}
-	if e.cfg.ArchiveLogs {
-		e.archiveNow(at)
-	}
-	if err := e.hurry(ctx, at, job, grace); err != nil {
-		return err
-	}
-	return e.deleteJob(ctx, at.namespace, at.name, job.UID, metav1.DeletePropagationForeground)
+	return stop(at, e.toDelete(at))
 }
 
 // toDelete is the Job of an attempt that is to be stopped, nil where there is nothing to stop.

@@ -1,26 +1,33 @@
 package kube
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"syscall"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/kubernetes"
+	batchv1client "k8s.io/client-go/kubernetes/typed/batch/v1"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// connect makes the client, and what closes its connections that are not in use. It does not talk to the cluster yet.
-func (c *Config) connect() (kubernetes.Interface, func(), error) {
+// streams are who is asked for watches.
+type streams struct{ core, batch rest.Interface }
+
+// connect makes the clients, and what closes their connections that are not in use. It does not talk to the cluster yet.
+func (c *Config) connect() (kubernetes.Interface, *streams, func(), error) {
 	r, err := c.cluster()
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot tell how to reach the cluster: %w", err)
+		return nil, nil, nil, fmt.Errorf("cannot tell how to reach the cluster: %w", err)
 	}
 	r.UserAgent = "clic"
 	// Smaller, and a third of the work of JSON to read.
@@ -33,11 +40,59 @@ func (c *Config) connect() (kubernetes.Interface, func(), error) {
 	r.WarningHandlerWithContext = warnings{c.Logger}
 	h, err := rest.HTTPClientFor(r)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	client, err := kubernetes.NewForConfigAndClient(r, h)
-	return client, func() { utilnet.CloseIdleConnectionsFor(h.Transport) }, err
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	watching, forget, err := watchClients(r)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return client, watching, func() { utilnet.CloseIdleConnectionsFor(h.Transport); forget() }, nil
 }
+
+// watchClients makes clients for watches, each of which gets a connection of its own: HTTP/1.1 lets the goroutine that waits for news
+// read them itself, where HTTP/2 hands every frame from one to another and has the server told how much was read.
+func watchClients(like *rest.Config) (*streams, func(), error) {
+	r := rest.CopyConfig(like)
+	r.NextProtos = []string{"http/1.1"}
+	// Nobody else notices that a node on the way is gone: HTTP/2 would ask the server every now and then.
+	dialer := &net.Dialer{
+		Timeout:         callTimeout,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3},
+	}
+	r.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dialer.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &bufferedConn{Conn: c, in: bufio.NewReaderSize(c, 32<<10)}, nil
+	}
+	h, err := rest.HTTPClientFor(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	core, err := corev1client.NewForConfigAndClient(r, h)
+	if err != nil {
+		return nil, nil, err
+	}
+	batch, err := batchv1client.NewForConfigAndClient(r, h)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &streams{core: core.RESTClient(), batch: batch.RESTClient()}, func() { utilnet.CloseIdleConnectionsFor(h.Transport) }, nil
+}
+
+// bufferedConn takes in at once what has arrived. TLS by itself reads one record after the other, and a server sends each event of a
+// watch in one of its own.
+type bufferedConn struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func (c *bufferedConn) Read(p []byte) (int, error) { return c.in.Read(p) }
 
 func (c *Config) cluster() (*rest.Config, error) {
 	if c.Kubeconfig == "" && c.Context == "" {
@@ -105,8 +160,11 @@ func fateOf(err error) fate {
 	return fateUnknown
 }
 
-// notSent reports whether a request never left, because the server was not found.
+// notSent reports whether a request never left, because the server was not found, or was too busy to shake hands.
 func notSent(err error) bool {
+	if strings.HasSuffix(err.Error(), "TLS handshake timeout") { // of a type of net/http's own
+		return true
+	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {
 		return true

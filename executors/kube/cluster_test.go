@@ -195,10 +195,6 @@ func (w *world) prepare(s *dag.StageSpec) {
 		w.t.Fatal(err)
 	}
 	s.TemplateJSON = template
-	// Kubernetes replaces $(NAME) and $$ in arguments.
-	for i, arg := range s.Args {
-		s.Args[i] = strings.NewReplacer("$$", "$$$$", "$(", "$$(").Replace(arg)
-	}
 }
 
 func (w *world) putSecret(t *testing.T, name, key, value string) {

@@ -10,7 +10,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/clic-orchestrator/clic/executors"
 )
@@ -126,29 +125,25 @@ func (e *Executor) sawEpoch(m *corev1.ConfigMap) {
 }
 
 func (e *Executor) epochFeed() *feed {
-	api := e.client.CoreV1().ConfigMaps(e.cfg.Namespace)
+	blank := func() object { return &corev1.ConfigMap{} }
+	trim := func(o metav1.Object) metav1.Object { return o }
 	return &feed{
-		name: "the epoch in ConfigMap " + keyOf(e.cfg.Namespace, e.cfg.epochMap()), kind: &corev1.ConfigMap{}, needed: true,
-		store: &epochStore{e},
-		list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return api.List(ctx, o) },
-		watch: api.Watch,
-		tune: func(o *metav1.ListOptions) {
-			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, e.cfg.epochMap()).String()
-		},
+		name: "the epoch in ConfigMap " + keyOf(e.cfg.Namespace, e.cfg.epochMap()), needed: true,
+		namespace: e.cfg.Namespace, resource: "configmaps",
+		fields: fields.OneTermEqualSelector(metav1.ObjectNameField, e.cfg.epochMap()).String(),
+		lists:  e.client.CoreV1().RESTClient(), watches: e.streams.core,
+		read: wholly(blank, trim), blank: blank, trim: trim, store: &epochStore{e},
 	}
 }
 
 // epochStore hears of higher epochs.
 type epochStore struct{ e *Executor }
 
-func (s *epochStore) Add(o any) error    { s.e.sawEpoch(o.(*corev1.ConfigMap)); return nil }
-func (s *epochStore) Update(o any) error { s.e.sawEpoch(o.(*corev1.ConfigMap)); return nil }
-func (s *epochStore) Delete(any) error   { return nil }
-func (s *epochStore) Resync() error      { return nil }
+func (s *epochStore) put(o metav1.Object) { s.e.sawEpoch(o.(*corev1.ConfigMap)) }
+func (s *epochStore) drop(metav1.Object)  {}
 
-func (s *epochStore) Replace(list []any, _ string) error {
-	for _, o := range list {
-		s.e.sawEpoch(o.(*corev1.ConfigMap))
+func (s *epochStore) replace(all []metav1.Object, _ string) {
+	for _, o := range all {
+		s.put(o)
 	}
-	return nil
 }

@@ -25,6 +25,8 @@ import (
 type Executor struct {
 	cfg    Config
 	client kubernetes.Interface
+	// streams are what watches are asked of.
+	streams *streams
 	// disconnect closes connections that are not in use.
 	disconnect func()
 	view       *view
@@ -48,6 +50,7 @@ type Executor struct {
 	// launch that follows adopts.
 	spared map[string]bool
 
+	parked parking
 	sink   executors.Sink
 	news   workqueue.TypedDelayingInterface[string]
 	chores workqueue.TypedRateLimitingInterface[chore]
@@ -74,12 +77,12 @@ func New(c Config) (*Executor, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot configure the Kubernetes executor: %w", err)
 	}
-	client, disconnect, err := c.connect()
+	client, streams, disconnect, err := c.connect()
 	if err != nil {
 		return nil, fmt.Errorf("cannot configure the Kubernetes executor: %w", err)
 	}
 	e := &Executor{
-		cfg: c, client: client, disconnect: disconnect, view: newView(), slots: make(chan struct{}, c.Parallel),
+		cfg: c, client: client, streams: streams, disconnect: disconnect, view: newView(), slots: make(chan struct{}, c.Parallel),
 		attempts: map[string]*attempt{}, orphans: map[string]string{}, lingering: map[string]time.Time{},
 		spared: map[string]bool{},
 		news:   workqueue.NewTypedDelayingQueue[string](),
@@ -165,6 +168,7 @@ func (e *Executor) Stop(ctx context.Context) error {
 	e.news.ShutDown()
 	e.chores.ShutDown()
 	e.mu.Unlock()
+	e.parked.clear()
 	done := make(chan struct{})
 	go func() {
 		e.work.Wait()

@@ -110,6 +110,7 @@ podSpecPatch: "containers: [{name: main, env: [{name: PATCHED, value: really}]}]
 		}
 		break
 	}
+	sameAsTheLibrary(t, client, job.Namespace)
 	pods, err := client.CoreV1().Pods(job.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "batch.kubernetes.io/job-name=" + job.Name})
 	if err != nil || len(pods.Items) != 1 {
 		t.Fatalf("%v, %v", pods, err)
@@ -117,5 +118,29 @@ podSpecPatch: "containers: [{name: main, env: [{name: PATCHED, value: really}]}]
 	log, err := client.CoreV1().Pods(job.Namespace).GetLogs(pods.Items[0].Name, &corev1.PodLogOptions{}).DoRaw(t.Context())
 	if want := "before\n$(PATCHED) $$(PATCHED) really\n"; err != nil || string(log) != want {
 		t.Errorf("the log is %q, %v, want %q", log, err, want)
+	}
+}
+
+// sameAsTheLibrary reads all Jobs and pods that there are in both ways.
+func sameAsTheLibrary(t *testing.T, client kubernetes.Interface, namespace string) {
+	t.Helper()
+	for resource, c := range map[string]struct {
+		api  rest.Interface
+		same func(*testing.T, []byte, bool)
+	}{
+		"jobs": {client.BatchV1().RESTClient(), sameJobRead}, "pods": {client.CoreV1().RESTClient(), samePodRead},
+	} {
+		body, err := c.api.Get().Namespace(namespace).Resource(resource).SetHeader("Accept", typeProtobuf).Do(t.Context()).Raw()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, raw, err := unwrap(body)
+		n := 0
+		if err == nil {
+			_, _, err = readPage(raw, func(item []byte) error { n++; c.same(t, item, true); return nil })
+		}
+		if err != nil || n == 0 {
+			t.Errorf("%d %s, %v", n, resource, err)
+		}
 	}
 }

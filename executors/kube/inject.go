@@ -13,13 +13,14 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/clic-orchestrator/clic/executors"
+	"github.com/clic-orchestrator/clic/executors/kube/kubeconf"
 )
 
 // The helper's part of a pod: an init container copies it into a volume, and the program's container starts it in the program's
 // place.
 const (
-	helperVolume    = "clic"
-	helperDir       = "/clic"
+	helperVolume    = kubeconf.HelperVolume
+	helperDir       = kubeconf.HelperDir
 	helperContainer = "clic-install"
 	helperInImage   = "/clic-stage"
 	helperInPod     = helperDir + "/clic-stage"
@@ -157,6 +158,8 @@ func (c *Config) inject(pod *corev1.PodSpec, main *corev1.Container, a executors
 		Command:      []string{helperInImage, "install", helperDir},
 		Resources:    installResources(main.Resources),
 		VolumeMounts: []corev1.VolumeMount{{Name: helperVolume, MountPath: helperDir}},
+		// It has no last word of its own: where the copying fails, why is in its log.
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: ptr(false), ReadOnlyRootFilesystem: ptr(true),
 			Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/executors"
+	"github.com/clic-orchestrator/clic/executors/kube/kubeconf"
 )
 
 // deadlineSlack is how much later than the core the cluster ends an attempt that takes too long: the core's own cancel comes first,
@@ -203,7 +204,7 @@ func (c *Config) podMetadata(t *template, a executors.Attempt) (metav1.ObjectMet
 		{fmt.Sprintf("template %q: metadata", a.Spec.Template), t.Metadata},
 	} {
 		for name, value := range part.Labels {
-			if reservedLabel(name) {
+			if kubeconf.ReservedLabel(name) {
 				return m, never("%s: the label %q belongs to clic or Kubernetes; choose another", part.from, name)
 			}
 			m.Labels[name] = value
@@ -211,7 +212,7 @@ func (c *Config) podMetadata(t *template, a executors.Attempt) (metav1.ObjectMet
 		for name, value := range part.Annotations {
 			switch {
 			case name == annotationHelper: // it was for us
-			case reservedAnnotation(name):
+			case kubeconf.ReservedAnnotation(name):
 				return m, never("%s: the annotation %q belongs to clic; choose another", part.from, name)
 			default:
 				m.Annotations[name] = value

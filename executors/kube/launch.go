@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -138,7 +139,27 @@ func (e *Executor) createOnce(ctx context.Context, at *attempt, job *batchv1.Job
 	// A request that was sent is waited for whatever ctx says: it cannot be taken back.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
-	return e.client.BatchV1().Jobs(job.Namespace).Create(ctx, job, metav1.CreateOptions{})
+	return e.post(ctx, job)
+}
+
+// post creates a Job. What it gives has only what is needed of it: the rest of the answer is what was sent.
+func (e *Executor) post(ctx context.Context, job *batchv1.Job) (*batchv1.Job, error) {
+	var kind string
+	answer := e.client.BatchV1().RESTClient().Post().UseProtobufAsDefault().Namespace(job.Namespace).Resource("jobs").
+		Body(job).Do(ctx).ContentType(&kind)
+	if err := answer.Error(); err != nil {
+		return nil, err
+	}
+	if body, err := answer.Raw(); err == nil && strings.HasPrefix(kind, typeProtobuf) {
+		if _, _, raw, err := unwrap(body); err == nil {
+			if made, err := readJob(raw); err == nil {
+				made.Labels = job.Labels
+				return made, nil
+			}
+		}
+	}
+	made := &batchv1.Job{}
+	return made, answer.Into(made)
 }
 
 // ifCreated decides where a launch has failed: if an earlier request has created the Job all the same, it has not.

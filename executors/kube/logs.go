@@ -2,6 +2,7 @@ package kube
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/clic-orchestrator/clic/executors"
@@ -40,7 +42,7 @@ type source interface {
 }
 
 func (e *Executor) openLog(ctx context.Context, id string, o executors.LogOptions) (*logReader, error) {
-	src, err := e.logSource(id)
+	src, err := e.logSource(id, o.Since)
 	if err != nil {
 		return nil, err
 	}
@@ -71,14 +73,40 @@ func (e *Executor) read(ctx context.Context, src source, o executors.LogOptions)
 	return l, nil
 }
 
-// logSource finds the log of an attempt.
-func (e *Executor) logSource(id string) (source, error) {
+// logSource finds the log of an attempt: the one that was kept, unless it is the cluster's that is wanted because that knows the times.
+func (e *Executor) logSource(id string, since time.Time) (source, error) {
+	var kept source
 	if e.cfg.LogDir != "" {
 		f := archived{e.archivePath(id)}
-		if _, err := os.Stat(f.path); err == nil {
-			return f, nil
+		if info, err := os.Stat(f.path); err == nil {
+			if kept = f; info.ModTime().Before(since) {
+				kept = nothing{}
+			}
 		}
 	}
+	if kept != nil && since.IsZero() {
+		return kept, nil
+	}
+	p, err := e.podLog(id, since)
+	switch {
+	case err == nil:
+		return p, nil
+	case kept != nil:
+		return kept, nil
+	}
+	return nil, err
+}
+
+// nothing is a log in which nothing is.
+type nothing struct{}
+
+func (nothing) open(context.Context, int64, bool) (io.ReadCloser, error) {
+	return io.NopCloser(eof{}), nil
+}
+func (nothing) ended() bool { return true }
+
+// podLog finds the log of an attempt in the cluster.
+func (e *Executor) podLog(id string, since time.Time) (*podLog, error) {
 	namespace, name := e.place(id, nil)
 	key := keyOf(namespace, name)
 	e.mu.Lock()
@@ -98,28 +126,54 @@ func (e *Executor) logSource(id string) (source, error) {
 		return nil, executors.ErrNoLogs
 	}
 	// Its node knows better than we whether it runs already.
-	return &podLog{e: e, key: key, pod: pod}, nil
+	return &podLog{e: e, key: key, pod: pod, since: since}, nil
 }
 
 // podLog is the log of a pod's main container.
 type podLog struct {
-	e   *Executor
-	key string
-	pod *corev1.Pod
+	e     *Executor
+	key   string
+	pod   *corev1.Pod
+	since time.Time
 }
 
 func (p *podLog) open(ctx context.Context, from int64, follow bool) (io.ReadCloser, error) {
 	o := &corev1.PodLogOptions{Container: p.pod.Annotations[annotationContainer], Follow: follow}
-	body, err := p.stream(ctx, o)
+	kind := logKind{pod: p.pod.UID, follow: follow}
+	if !p.since.IsZero() {
+		kind.since = p.since.Unix()
+		o.SinceTime = &metav1.Time{Time: time.Unix(kind.since, 0)}
+	}
+	if log := p.e.parked.take(kind, from); log != nil {
+		return newPart(ctx, log, &p.e.parked, true), nil
+	}
+	// It outlives the part that it is opened for.
+	life, cancel := context.WithCancel(p.e.ctx)
+	unhook := context.AfterFunc(ctx, cancel)
+	body, err := p.stream(life, o)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	log, err := startAhead(life, cancel, kind, body, p.e.run)
 	if err != nil {
 		return nil, err
 	}
-	// The cluster has no offsets.
-	if _, err := io.CopyN(io.Discard, body, from); err != nil && !errors.Is(err, io.EOF) {
-		_ = body.Close()
-		return nil, err
+	if err := log.skip(ctx, from); err != nil || !unhook() {
+		cancel()
+		return nil, cmp.Or(err, ctx.Err())
 	}
-	return body, nil
+	return newPart(ctx, log, &p.e.parked, false), nil
+}
+
+// run runs something that Stop waits for, and reports whether it is not too late.
+func (e *Executor) run(work func()) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closed {
+		e.work.Go(work)
+	}
+	return !e.closed
 }
 
 // late is for how long a node says that a container waits to start which has started, and may even have ended, since.
@@ -247,6 +301,11 @@ func (l *logReader) Read(b []byte) (int, error) {
 		if err == nil {
 			continue
 		}
+		if errors.Is(err, io.EOF) && l.old() {
+			if err = l.lookAgain(); err == nil {
+				continue
+			}
+		}
 		if l.ctx.Err() != nil || !l.follow {
 			return 0, l.errorOf(err)
 		}
@@ -259,6 +318,39 @@ func (l *logReader) Read(b []byte) (int, error) {
 			return 0, l.errorOf(err)
 		}
 	}
+}
+
+// old reports whether what has ended is a look at the log of some time ago.
+func (l *logReader) old() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p, ok := l.body.(*part)
+	return ok && p.old
+}
+
+// lookAgain opens the log anew where it stands. io.EOF where it is gone.
+func (l *logReader) lookAgain() error {
+	body, err := l.src.open(l.ctx, l.pos, l.follow)
+	switch {
+	case apierrors.IsNotFound(err):
+		return io.EOF
+	case err != nil:
+		return err
+	}
+	return l.replace(body)
+}
+
+// replace goes on with another body.
+func (l *logReader) replace(body io.ReadCloser) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		_ = body.Close()
+		return os.ErrClosed
+	}
+	_ = l.body.Close()
+	l.body = body
+	return nil
 }
 
 // reopen goes on where a connection has ended while the attempt runs. over: it has ended since.
@@ -280,17 +372,7 @@ func (l *logReader) reopen(over bool) error {
 	default: // the cluster does not answer; the next Read tries again
 		body = io.NopCloser(eof{})
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		if err == nil {
-			_ = body.Close()
-		}
-		return os.ErrClosed
-	}
-	_ = l.body.Close()
-	l.body = body
-	return nil
+	return l.replace(body)
 }
 
 type eof struct{}

@@ -12,12 +12,13 @@ import (
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/clic-orchestrator/clic/executors"
+	"github.com/clic-orchestrator/clic/executors/kube/kubeconf"
 )
 
 // Labels of Jobs and pods. Values that are no label's are shortened, with a hash of the whole at the end; the exact ones are in the
 // annotations.
 const (
-	labelManagedBy = "app.kubernetes.io/managed-by"
+	labelManagedBy = kubeconf.LabelManagedBy
 	// labelInstance tells the installations of one cluster apart: informers and clean-up select by it.
 	labelInstance = "clic/instance"
 	labelTask     = "clic/task"
@@ -50,9 +51,6 @@ const optionNamespace = "namespace"
 const (
 	maxLabel = 63 // of a label's value and of a DNS-1123 label, in bytes
 	hashLen  = 10 // hexadecimal digits
-	// maxInstance leaves room for "clic-epoch-" before it.
-	maxInstance = 40
-	ownPrefix   = "clic/"
 )
 
 // jobName is the name of an attempt's Job, and of its pods up to the last dash: the attempt's id where that is a DNS label, and
@@ -144,12 +142,3 @@ func annotationsOf(a executors.Attempt) map[string]string {
 		annotationContainer: containerName(a),
 	}
 }
-
-// reservedLabel reports whether a plan or the configuration must leave the label alone.
-func reservedLabel(name string) bool {
-	return strings.HasPrefix(name, ownPrefix) || strings.HasPrefix(name, "batch.kubernetes.io/") ||
-		name == labelManagedBy || name == "job-name" || name == "controller-uid"
-}
-
-// reservedAnnotation is the same for annotations.
-func reservedAnnotation(name string) bool { return strings.HasPrefix(name, ownPrefix) }

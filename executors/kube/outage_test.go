@@ -317,7 +317,10 @@ func through(t *testing.T) (*proxy, string) {
 // Connections that break at any moment, in the middle of requests and of watches, neither start anything twice nor lose anything.
 func TestConnectionsCut(t *testing.T) {
 	p, file := through(t)
-	s := newSite(t, func(c *kube.Config) { c.Kubeconfig = file })
+	s := newSite(t, func(c *kube.Config) {
+		c.Kubeconfig = file
+		c.StartTimeout = 5 * time.Minute // a busy machine may not get a request through between two cuts for long
+	})
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)

@@ -28,39 +28,26 @@ func (e *Executor) Pause(ctx context.Context, attemptID string, grace time.Durat
 }
 
 func (e *Executor) pauseAttempt(ctx context.Context, id string, grace time.Duration) error {
-	namespace, name := e.place(id, nil)
-	e.mu.Lock()
-	at := e.attempt(id, namespace, name)
-	if at.id != id {
-		e.mu.Unlock()
-		return e.sayStopped(ctx, id)
-	}
-	at.again = true
-	e.mu.Unlock()
-	if err := e.take(ctx, at); err != nil {
-		return err
-	}
-	defer at.release()
-	defer e.news.Add(at.key)
-	job := e.toDelete(at)
-	if job == nil {
-		e.mu.Lock()
-		if at.uid == "" { // there never was one, or not for long: it is stopped
-			at.cancelled = true
-		}
-		e.mu.Unlock()
-		return nil
-	}
-	if !(suspended(job) && job.Annotations[annotationPaused] != "") {
-		err := e.suspend(ctx, at, true)
-		if apierrors.IsNotFound(err) {
+	return e.stopAttempt(ctx, id, func(*attempt) {}, func(at *attempt, job *batchv1.Job) error {
+		if job == nil {
+			e.mu.Lock()
+			if at.uid == "" { // there never was one, or not for long: it is stopped
+				at.cancelled = true
+			}
+			e.mu.Unlock()
 			return nil
 		}
-		if err != nil {
-			return err
+		if !(suspended(job) && job.Annotations[annotationPaused] != "") {
+			err := e.suspend(ctx, at, true)
+			if apierrors.IsNotFound(err) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
 		}
-	}
-	return e.hurry(ctx, at, job, grace)
+		return e.hurry(ctx, at, job, grace)
+	})
 }
 
 // resume lets a Job go on that Pause has suspended.

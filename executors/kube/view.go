@@ -44,7 +44,10 @@ func ownerKey(pod *corev1.Pod) string {
 }
 
 // putJob takes a Job as it is, or was: news may come late, behind what an answer has told already.
-func (v *view) putJob(job *batchv1.Job) {
+func (v *view) putJob(job *batchv1.Job) { v.keepJob(trimJob(job)) }
+
+// keepJob is putJob for a Job of which nothing is left but what is needed. It belongs to the view from then on.
+func (v *view) keepJob(job *batchv1.Job) {
 	key := keyOf(job.Namespace, job.Name)
 	v.mu.Lock()
 	old := v.jobs[key]
@@ -55,11 +58,14 @@ func (v *view) putJob(job *batchv1.Job) {
 	if old != nil && old.UID != job.UID {
 		v.dropOwner(old.UID)
 	}
-	v.jobs[key] = trimJob(job)
+	news := old == nil || old.UID != job.UID || !sameJob(old, job)
+	v.jobs[key] = job
 	v.owners[job.UID] = key
 	v.attempts[job.Annotations[annotationAttempt]] = key
 	v.mu.Unlock()
-	v.changed(key)
+	if news {
+		v.changed(key)
+	}
 }
 
 // newer reports whether a is another and no older version than b. Versions are numbers, which only grow.
@@ -99,14 +105,18 @@ func (v *view) dropOwner(uid types.UID) {
 	delete(v.warnings, uid)
 }
 
-func (v *view) putPod(pod *corev1.Pod) {
+func (v *view) putPod(pod *corev1.Pod) { v.keepPod(trimPod(pod)) }
+
+// keepPod is putPod for a pod of which nothing is left but what is needed. It belongs to the view from then on.
+func (v *view) keepPod(pod *corev1.Pod) {
 	key := ownerKey(pod)
 	if key == "" {
 		return
 	}
 	v.mu.Lock()
 	pods := v.pods[key]
-	if old := pods[pod.Name]; old != nil && old.UID == pod.UID && !newer(pod, old) {
+	old := pods[pod.Name]
+	if old != nil && old.UID == pod.UID && !newer(pod, old) {
 		v.mu.Unlock()
 		return
 	}
@@ -114,10 +124,14 @@ func (v *view) putPod(pod *corev1.Pod) {
 		pods = make(map[string]*corev1.Pod, 1)
 		v.pods[key] = pods
 	}
-	pods[pod.Name] = carry(trimPod(pod), pods[pod.Name])
+	pod = carry(pod, old)
+	news := old == nil || old.UID != pod.UID || !samePod(old, pod)
+	pods[pod.Name] = pod
 	v.owners[pod.UID] = key
 	v.mu.Unlock()
-	v.changed(key)
+	if news {
+		v.changed(key)
+	}
 }
 
 // dropPod takes note that a pod is gone; pod is the last that was seen of it.
@@ -254,62 +268,4 @@ func ownerUID(o metav1.Object) types.UID {
 		return owner.UID
 	}
 	return ""
-}
-
-// trimJob keeps what is needed of a Job: of a thousand of them the rest would be most of the master's memory.
-func trimJob(job *batchv1.Job) *batchv1.Job {
-	t := &batchv1.Job{ObjectMeta: trimMeta(&job.ObjectMeta)}
-	t.Spec.Suspend, t.Spec.TTLSecondsAfterFinished = job.Spec.Suspend, job.Spec.TTLSecondsAfterFinished
-	t.Spec.Template.Spec.TerminationGracePeriodSeconds = job.Spec.Template.Spec.TerminationGracePeriodSeconds
-	t.Status.StartTime, t.Status.Conditions = job.Status.StartTime, job.Status.Conditions
-	t.Labels = nil
-	return t
-}
-
-// trimPod keeps what is needed of a pod.
-func trimPod(pod *corev1.Pod) *corev1.Pod {
-	t := &corev1.Pod{ObjectMeta: trimMeta(&pod.ObjectMeta)}
-	t.OwnerReferences = pod.OwnerReferences
-	t.Spec.NodeName, t.Spec.TerminationGracePeriodSeconds = pod.Spec.NodeName, pod.Spec.TerminationGracePeriodSeconds
-	s := &pod.Status
-	t.Status = corev1.PodStatus{Phase: s.Phase, Reason: s.Reason, Message: s.Message, StartTime: s.StartTime}
-	for _, c := range s.Conditions {
-		if c.Type == corev1.PodScheduled || c.Type == corev1.DisruptionTarget {
-			t.Status.Conditions = append(t.Status.Conditions, c)
-		}
-	}
-	t.Status.ContainerStatuses = trimStatuses(s.ContainerStatuses)
-	t.Status.InitContainerStatuses = trimStatuses(s.InitContainerStatuses)
-	return t
-}
-
-func trimStatuses(all []corev1.ContainerStatus) []corev1.ContainerStatus {
-	if len(all) == 0 {
-		return nil
-	}
-	kept := make([]corev1.ContainerStatus, len(all))
-	for i := range all {
-		kept[i] = corev1.ContainerStatus{Name: all[i].Name, State: all[i].State}
-	}
-	return kept
-}
-
-func trimMeta(m *metav1.ObjectMeta) metav1.ObjectMeta {
-	t := metav1.ObjectMeta{
-		Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion,
-		CreationTimestamp: m.CreationTimestamp, DeletionTimestamp: m.DeletionTimestamp,
-		DeletionGracePeriodSeconds: m.DeletionGracePeriodSeconds,
-	}
-	for _, name := range []string{annotationAttempt, annotationEpoch, annotationContainer, annotationPaused} {
-		if value, ok := m.Annotations[name]; ok {
-			if t.Annotations == nil {
-				t.Annotations = make(map[string]string, 4)
-			}
-			t.Annotations[name] = value
-		}
-	}
-	if name, ok := m.Labels[batchv1.JobNameLabel]; ok {
-		t.Labels = map[string]string{batchv1.JobNameLabel: name}
-	}
-	return t
 }

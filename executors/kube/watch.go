@@ -14,32 +14,44 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 )
 
-// listPage is how many objects are asked for at once.
-const listPage = 500
-
 // feed is one kind of objects of one namespace that is listed and watched.
 type feed struct {
-	name  string // "Jobs in namespace argo"
-	kind  runtime.Object
-	store cache.ReflectorStore
-	list  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error)
-	watch func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error)
-	// tune restricts what is listed and watched.
-	tune func(o *metav1.ListOptions)
-	// shorten drops what is not needed of a page as soon as it is there. May be nil.
-	shorten func(page runtime.Object)
+	name string // "Jobs in namespace argo"
+	// namespace ("" is all), resource and selectors say what is asked for.
+	namespace, resource string
+	labels, fields      string
+	// lists and watches are who is asked.
+	lists, watches rest.Interface
+	// read takes out of protobuf what is needed of an object. blank and trim do the same with the library's own decoding.
+	read  func(raw []byte) (metav1.Object, error)
+	blank func() object
+	trim  func(o metav1.Object) metav1.Object
+	store store
+	// pause is how long news may wait for more, so that they are read together. 0: they may not wait.
+	pause time.Duration
+	sleep func(ctx context.Context, d time.Duration) bool
 	// needed: the executor cannot start without it.
 	needed bool
 	synced chan struct{}
 	failed chan error // the first error, if it comes before synced
 }
+
+// store takes what a feed brings.
+type store interface {
+	put(o metav1.Object)
+	// drop takes the last that was to be seen of something that is gone.
+	drop(o metav1.Object)
+	// replace takes all that there is at a version.
+	replace(all []metav1.Object, version string)
+}
+
+// gulp is how long what the cluster says of Jobs may wait. What is urgent, how programs begin and end, it says of their pods.
+const gulp = 100 * time.Millisecond
 
 func (e *Executor) feeds() []*feed {
 	namespaces := []string{metav1.NamespaceAll}
@@ -52,6 +64,7 @@ func (e *Executor) feeds() []*feed {
 		all = append(all, e.jobFeed(ns, ours), e.podFeed(ns, ours), e.eventFeed(ns))
 	}
 	for _, f := range all {
+		f.sleep = e.sleep
 		f.synced, f.failed = make(chan struct{}), make(chan error, 1)
 	}
 	return all
@@ -65,59 +78,44 @@ func where(kind, namespace string) string {
 }
 
 func (e *Executor) jobFeed(ns, ours string) *feed {
-	api := e.client.BatchV1().Jobs(ns)
+	trim := func(o metav1.Object) metav1.Object { return trimJob(o.(*batchv1.Job)) }
 	return &feed{
-		name: where("Jobs", ns), kind: &batchv1.Job{}, store: &jobStore{v: e.view, namespace: ns}, needed: true,
-		list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return api.List(ctx, o) },
-		watch: api.Watch,
-		tune:  func(o *metav1.ListOptions) { o.LabelSelector = ours },
-		shorten: func(page runtime.Object) {
-			if l, ok := page.(*batchv1.JobList); ok {
-				for i := range l.Items {
-					l.Items[i] = *trimJob(&l.Items[i])
-				}
-			}
-		},
+		name: where("Jobs", ns), namespace: ns, resource: "jobs", labels: ours, needed: true, pause: gulp,
+		lists: e.client.BatchV1().RESTClient(), watches: e.streams.batch,
+		read:  func(raw []byte) (metav1.Object, error) { return readJob(raw) },
+		blank: func() object { return &batchv1.Job{} }, trim: trim, store: &jobStore{v: e.view, namespace: ns},
 	}
 }
 
 func (e *Executor) podFeed(ns, ours string) *feed {
-	api := e.client.CoreV1().Pods(ns)
+	trim := func(o metav1.Object) metav1.Object { return trimPod(o.(*corev1.Pod)) }
 	return &feed{
-		name: where("pods", ns), kind: &corev1.Pod{}, store: &podStore{v: e.view, namespace: ns}, needed: true,
-		list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return api.List(ctx, o) },
-		watch: api.Watch,
-		tune:  func(o *metav1.ListOptions) { o.LabelSelector = ours },
-		shorten: func(page runtime.Object) {
-			if l, ok := page.(*corev1.PodList); ok {
-				for i := range l.Items {
-					l.Items[i] = *trimPod(&l.Items[i])
-				}
-			}
-		},
+		name: where("pods", ns), namespace: ns, resource: "pods", labels: ours, needed: true,
+		lists: e.client.CoreV1().RESTClient(), watches: e.streams.core,
+		read:  func(raw []byte) (metav1.Object, error) { return readPod(raw) },
+		blank: func() object { return &corev1.Pod{} }, trim: trim, store: &podStore{v: e.view, namespace: ns},
 	}
 }
 
 func (e *Executor) eventFeed(ns string) *feed {
-	api := e.client.CoreV1().Events(ns)
+	trim := func(o metav1.Object) metav1.Object { return trimEvent(o.(*corev1.Event)) }
 	return &feed{
-		name: where("events", ns), kind: &corev1.Event{}, store: &eventStore{v: e.view},
-		list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return api.List(ctx, o) },
-		watch: api.Watch,
-		tune: func(o *metav1.ListOptions) {
-			o.FieldSelector = fields.OneTermEqualSelector("type", corev1.EventTypeWarning).String()
-		},
-		shorten: func(page runtime.Object) {
-			if l, ok := page.(*corev1.EventList); ok {
-				for i := range l.Items {
-					it := &l.Items[i]
-					l.Items[i] = corev1.Event{
-						InvolvedObject: corev1.ObjectReference{Kind: it.InvolvedObject.Kind, UID: it.InvolvedObject.UID},
-						Reason:         it.Reason, Message: it.Message, LastTimestamp: it.LastTimestamp,
-					}
-				}
-			}
-		},
+		name: where("events", ns), namespace: ns, resource: "events",
+		fields: fields.OneTermEqualSelector("type", corev1.EventTypeWarning).String(),
+		lists:  e.client.CoreV1().RESTClient(), watches: e.streams.core,
+		read: wholly(func() object { return &corev1.Event{} }, trim), blank: func() object { return &corev1.Event{} }, trim: trim,
+		store: &eventStore{v: e.view}, pause: gulp,
+	}
+}
+
+// wholly reads what there is little of, or not often.
+func wholly(blank func() object, trim func(o metav1.Object) metav1.Object) func(raw []byte) (metav1.Object, error) {
+	return func(raw []byte) (metav1.Object, error) {
+		o := blank()
+		if err := o.Unmarshal(raw); err != nil {
+			return nil, err
+		}
+		return trim(o), nil
 	}
 }
 
@@ -157,54 +155,30 @@ func (e *Executor) follow(f *feed) {
 func (e *Executor) followOnce(ctx context.Context, f *feed, period time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, period)
 	defer cancel()
-	var problem error
-	lw := &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			f.tune(&o)
-			o.ResourceVersion, o.ResourceVersionMatch = "", "" // what there is now, and not what some server remembers
-			page, err := f.list(ctx, o)
-			if err == nil && f.shorten != nil {
-				f.shorten(page)
-			}
-			return page, err
-		},
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			f.tune(&o)
-			w, err := f.watch(ctx, o)
-			if err != nil && ctx.Err() == nil {
-				problem = fmt.Errorf("cannot watch: %w", err)
-				// Without its type: the reflector would wait for up to a minute before it tries again, and we know better.
-				err = fmt.Errorf("cannot watch: %s", err.Error())
-			}
-			return w, err
-		},
+	all, version, err := f.list(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return fmt.Errorf("cannot list: %w", err)
 	}
-	r := cache.NewReflectorWithOptions(lw, f.kind, &syncedStore{ReflectorStore: f.store, feed: f}, cache.ReflectorOptions{Name: f.name})
-	r.WatchListPageSize = listPage
-	r.UseWatchList = ptr(false)
-	if err := r.ListAndWatchWithContext(ctx); err != nil && ctx.Err() == nil && !apierrors.IsResourceExpired(err) {
-		if problem == nil {
-			problem = err
+	f.store.replace(all, version)
+	select {
+	case <-f.synced:
+	default:
+		close(f.synced)
+	}
+	for first := version; ctx.Err() == nil; {
+		version, err = f.watch(ctx, version)
+		switch {
+		case err == nil:
+		case (apierrors.IsResourceExpired(err) || apierrors.IsGone(err)) && version != first:
+			return nil // it was left too far behind, and has to be listed anew
+		case ctx.Err() == nil:
+			return fmt.Errorf("cannot watch: %w", err)
 		}
-		return problem
 	}
 	return nil
-}
-
-// syncedStore says when the first list has been taken.
-type syncedStore struct {
-	cache.ReflectorStore
-	feed *feed
-}
-
-func (s *syncedStore) Replace(list []any, version string) error {
-	err := s.ReflectorStore.Replace(list, version)
-	select {
-	case <-s.feed.synced:
-	default:
-		close(s.feed.synced)
-	}
-	return err
 }
 
 // jobStore, podStore and eventStore put what comes into the view.
@@ -213,23 +187,20 @@ type jobStore struct {
 	namespace string
 }
 
-func (s *jobStore) Add(o any) error    { s.v.putJob(o.(*batchv1.Job)); return nil }
-func (s *jobStore) Update(o any) error { s.v.putJob(o.(*batchv1.Job)); return nil }
-func (s *jobStore) Delete(o any) error { s.v.dropJob(o.(*batchv1.Job)); return nil }
-func (s *jobStore) Resync() error      { return nil }
+func (s *jobStore) put(o metav1.Object)  { s.v.keepJob(o.(*batchv1.Job)) }
+func (s *jobStore) drop(o metav1.Object) { s.v.dropJob(o.(*batchv1.Job)) }
 
-func (s *jobStore) Replace(list []any, version string) error {
-	there := make(map[types.UID]bool, len(list))
-	for _, o := range list {
-		there[o.(*batchv1.Job).UID] = true
+func (s *jobStore) replace(all []metav1.Object, version string) {
+	there := make(map[types.UID]bool, len(all))
+	for _, o := range all {
+		there[o.GetUID()] = true
 	}
 	for _, job := range s.v.staleJobs(s.namespace, version, there) {
 		s.v.dropJob(job)
 	}
-	for _, o := range list {
-		s.v.putJob(o.(*batchv1.Job))
+	for _, o := range all {
+		s.put(o)
 	}
-	return nil
 }
 
 type podStore struct {
@@ -237,35 +208,29 @@ type podStore struct {
 	namespace string
 }
 
-func (s *podStore) Add(o any) error    { s.v.putPod(o.(*corev1.Pod)); return nil }
-func (s *podStore) Update(o any) error { s.v.putPod(o.(*corev1.Pod)); return nil }
-func (s *podStore) Delete(o any) error { s.v.dropPod(o.(*corev1.Pod)); return nil }
-func (s *podStore) Resync() error      { return nil }
+func (s *podStore) put(o metav1.Object)  { s.v.keepPod(o.(*corev1.Pod)) }
+func (s *podStore) drop(o metav1.Object) { s.v.dropPod(o.(*corev1.Pod)) }
 
-func (s *podStore) Replace(list []any, version string) error {
-	there := make(map[types.UID]bool, len(list))
-	for _, o := range list {
-		there[o.(*corev1.Pod).UID] = true
+func (s *podStore) replace(all []metav1.Object, version string) {
+	there := make(map[types.UID]bool, len(all))
+	for _, o := range all {
+		there[o.GetUID()] = true
 	}
 	for _, pod := range s.v.stalePods(s.namespace, version, there) {
 		s.v.dropPod(pod)
 	}
-	for _, o := range list {
-		s.v.putPod(o.(*corev1.Pod))
+	for _, o := range all {
+		s.put(o)
 	}
-	return nil
 }
 
 type eventStore struct{ v *view }
 
-func (s *eventStore) Add(o any) error    { s.v.warn(o.(*corev1.Event)); return nil }
-func (s *eventStore) Update(o any) error { s.v.warn(o.(*corev1.Event)); return nil }
-func (s *eventStore) Delete(any) error   { return nil }
-func (s *eventStore) Resync() error      { return nil }
+func (s *eventStore) put(o metav1.Object) { s.v.warn(o.(*corev1.Event)) }
+func (s *eventStore) drop(metav1.Object)  {}
 
-func (s *eventStore) Replace(list []any, _ string) error {
-	for _, o := range list {
-		s.v.warn(o.(*corev1.Event))
+func (s *eventStore) replace(all []metav1.Object, _ string) {
+	for _, o := range all {
+		s.put(o)
 	}
-	return nil
 }

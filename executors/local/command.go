@@ -44,7 +44,7 @@ func programOf(a executors.Attempt, env *environment, dir string) (*program, err
 		return nil, fmt.Errorf("%w: template %q names no command, and the local executor uses no images%s; give the container a command",
 			executors.ErrNever, spec.Template, hint)
 	}
-	p.argv = append(append([]string{}, spec.Command...), spec.Args...)
+	p.argv = append(expandAll(spec.Command, env.known), expandAll(spec.Args, env.known)...)
 	if spec.Script != "" {
 		p.script = spec.Script
 		p.argv = append(p.argv, nursery.ScriptFile(dir))
@@ -58,9 +58,9 @@ func programOf(a executors.Attempt, env *environment, dir string) (*program, err
 	if base == "" {
 		base = nursery.WorkDir(dir)
 	}
-	path, err := lookPath(spec.Command[0], env.get("PATH"), base)
+	path, err := lookPath(p.argv[0], env.get("PATH"), base)
 	if err != nil {
-		p.refusal = fmt.Sprintf("failed to find name in PATH: exec: %q: %v", spec.Command[0], err)
+		p.refusal = fmt.Sprintf("failed to find name in PATH: exec: %q: %v", p.argv[0], err)
 	}
 	p.path = path
 	return p, nil

@@ -11,7 +11,9 @@
 //   - Secrets are files <SecretsDir>/<name>/<key>, configuration entries <ConfigDir>/<name>/<key>, whole, without one
 //     trailing newline. Their values go into the environment of the one process and nowhere else. What the program itself
 //     prints is not searched for them.
-//   - A container's command is executed as it stands; its image is not used, so a template that relies on the image's own
+//   - In command, args and values of env of the Argo form, $(NAME) and $$ are replaced as Kubernetes does it. Lines of the CLIC form
+//     are left to the shell.
+//   - A container's command is executed; its image is not used, so a template that relies on the image's own
 //     entrypoint cannot run here. CPU and memory limits are not enforced. Sighting.Info says both.
 //   - Standard input is empty. Standard output and error are kept up to a limit: the beginning and the end.
 //   - An output parameter is read from its path on this machine, if it was written since the attempt started.

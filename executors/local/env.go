@@ -31,6 +31,8 @@ var basics = []struct{ name, value string }{
 type environment struct {
 	list  []string
 	index map[string]int
+	// known are the variables that the plan can refer to with $(NAME), as in a container: its own, and those of the attempt.
+	known map[string]string
 }
 
 func (e *environment) set(v string) {
@@ -106,8 +108,17 @@ func (e *Executor) environ(a executors.Attempt, dir string) (*environment, error
 	env := &environment{list: slices.Clone(e.base.list), index: maps.Clone(e.base.index)}
 	env.set("TMPDIR=" + nursery.TmpDir(dir))
 	var errs []error
+	ours := map[string]bool{}
+	env.known = map[string]string{}
+	for _, v := range executors.Env(a) {
+		name, value, _ := strings.Cut(v, "=")
+		ours[name], env.known[name] = true, value
+	}
 	for _, v := range a.Spec.Env {
 		value, ok, err := e.value(v)
+		if v.SecretName == "" && v.ConfigMap == "" && !a.Spec.Shell {
+			value = expand(value, env.known)
+		}
 		if err == nil && ok && !validEnv(v.Name+"="+value) {
 			err = errors.New("neither a name nor a value of the environment may hold a NUL, nor a name be empty")
 		}
@@ -116,6 +127,9 @@ func (e *Executor) environ(a executors.Attempt, dir string) (*environment, error
 			errs = append(errs, fmt.Errorf("environment variable %q: %w", v.Name, err))
 		case ok:
 			env.set(v.Name + "=" + value)
+			if !ours[v.Name] {
+				env.known[v.Name] = value
+			}
 		}
 	}
 	if len(errs) > 0 {

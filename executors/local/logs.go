@@ -20,7 +20,7 @@ import (
 
 // Logs reads an attempt's output from its files. Offsets count the bytes of what is kept, as it is read here: with a
 // remark in the place of what was dropped from the middle. The interleaving of both streams is that in which the nursery
-// read them. See executors.Executor.
+// read them. When each line was written is not kept, so LogOptions.Since gives all of a log or nothing. See executors.Executor.
 func (e *Executor) Logs(ctx context.Context, attemptID string, o executors.LogOptions) (io.ReadCloser, error) {
 	e.mu.Lock()
 	data, started, closed := e.data, e.started, e.closed
@@ -30,6 +30,7 @@ func (e *Executor) Logs(ctx context.Context, attemptID string, o executors.LogOp
 	}
 	dir := nursery.Dir(data, attemptID)
 	l := &logReader{ctx: ctx, stop: e.ctx, dir: dir, left: -1}
+	l.since = o.Since
 	l.log = streamlog.Open(dir, o.Stdout || !o.Stderr, o.Stderr || !o.Stdout)
 	if o.Limit > 0 {
 		l.left = o.Limit
@@ -59,6 +60,7 @@ type logReader struct {
 	skip      int64 // how much of what comes is before the offset
 	view      streamlog.Reader
 	changes   *changes // nil: does not follow
+	since     time.Time
 
 	reading sync.Mutex // held by Read
 	closed  atomic.Bool
@@ -72,6 +74,12 @@ func (l *logReader) begin(o executors.LogOptions) error {
 	}
 	if err != nil {
 		return err
+	}
+	if l.old() {
+		l.log = streamlog.Open(l.dir, o.Stdout || !o.Stderr, o.Stderr || !o.Stdout) // all of it comes once something does
+		l.from = max(0, o.Offset)
+		l.skip = l.from
+		return nil
 	}
 	size := view.Size()
 	from := o.Offset
@@ -89,6 +97,9 @@ func (l *logReader) begin(o executors.LogOptions) error {
 	l.view.Show(view.Slice(min(from, size), size))
 	return nil
 }
+
+// old reports whether nothing was written since then.
+func (l *logReader) old() bool { return !l.since.IsZero() && streamlog.Written(l.dir).Before(l.since) }
 
 // Offset is where in the log the reader begins, which callers that count from the end cannot know.
 func (l *logReader) Offset() int64 { return l.from }
@@ -139,7 +150,11 @@ func (l *logReader) more() error {
 	for {
 		// Whether it has ended comes first: what was written before is then seen by the look.
 		ended := nursery.Ended(l.dir)
-		view, err := l.log.Next()
+		var view streamlog.View
+		var err error
+		if !l.old() {
+			view, err = l.log.Next()
+		}
 		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
 				return io.EOF // forgotten

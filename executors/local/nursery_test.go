@@ -50,7 +50,7 @@ func (w *world) open() {
 
 func (w *world) attempt(id, script string) executors.Attempt {
 	return executors.Attempt{ID: id, Task: "task", Stage: id, Epoch: 1, Spec: &dag.StageSpec{
-		StageID: id, Template: "sh", Command: []string{"sh", "-c"}, Args: []string{script},
+		StageID: id, Template: "sh", Command: []string{"sh", "-c"}, Args: []string{strings.ReplaceAll(script, "$", "$$")},
 		Env: []dag.EnvVar{{Name: "S", Value: w.dir}},
 	}}
 }

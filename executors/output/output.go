@@ -106,6 +106,9 @@ type pausable struct {
 	pauser executors.Pauser
 }
 
+// Trouble tells what keeps the executor from being used.
+func (x *checked) Trouble() (executors.Trouble, bool) { return executors.TroubleOf(x.Executor) }
+
 // Pause passes the call on: what has ended already is looked at as ever.
 func (p *pausable) Pause(ctx context.Context, attemptID string, grace time.Duration) error {
 	return p.pauser.Pause(ctx, attemptID, grace)

@@ -207,6 +207,7 @@ func (o *options) load(getenv func(string) string) (master.Config, error) {
 	if cfg.DataDir, err = filepath.Abs(cfg.DataDir); err != nil {
 		return cfg, err
 	}
+	cfg.HDFS.ConfDir = cmp.Or(cfg.HDFS.ConfDir, getenv("HADOOP_CONF_DIR"))
 	cfg.Version = version
 	cfg = cfg.WithDefaults()
 	if err := cfg.Validate(); err != nil {
@@ -219,7 +220,7 @@ func (o *options) load(getenv func(string) string) (master.Config, error) {
 // runs itself.
 const stageImageEnv = "CLIC_STAGE_IMAGE"
 
-// executors sets what runs stages.
+// executors sets which executors run stages.
 func (o *options) executors(cfg *master.Config, getenv func(string) string) {
 	all := maps.Clone(cfg.Executors)
 	if all == nil {
@@ -261,6 +262,10 @@ func (o *options) dirs(cfg *master.Config, own []string) error {
 		}
 		*d.field = nil
 		for _, dir := range d.given {
+			if strings.Contains(dir, "://") {
+				*d.field = append(*d.field, dir)
+				continue
+			}
 			abs, err := filepath.Abs(dir)
 			if err != nil {
 				return err
@@ -285,7 +290,7 @@ func ownDirs(getenv func(string) string) ([]string, error) {
 
 // serve runs the master until a signal.
 func serve(cfg master.Config, stdout, stderr io.Writer) error {
-	cfg.Logger = logger(cfg, stderr)
+	cfg.Logger, cfg.Makers = logger(cfg, stderr), makers()
 	redis.LogClient(cfg.Logger)
 	m, err := master.New(cfg)
 	if err != nil {

@@ -61,7 +61,7 @@ func TestCommandLine(t *testing.T) {
 		{args: []string{"--listen", "here"}, code: exitConfig, stderr: `"here" is not HOST:PORT`},
 		{args: []string{"--store", "redis://:secret@h:port"}, code: exitConfig, stderr: "port"},
 		{args: []string{"--store", "redis://:secret@127.0.0.1:1"}, code: exitFailed, stderr: "127.0.0.1:1"},
-		{args: []string{"--executor", "docker"}, code: exitConfig, stderr: `platform "*" is to be run by executor "docker", which is not known (there is local, kube)`},
+		{args: []string{"--executor", "docker"}, code: exitConfig, stderr: `platform "*" is to be run by executor "docker", which is not known (there is local, kube, spark)`},
 		{args: []string{"--executor", "kube", "--namespace", "A_B"}, code: exitConfig, stderr: `"A_B" cannot be a namespace's name`},
 		{args: []string{"--executor", "kube", "--kubeconfig", filepath.Join(dir, "none")}, code: exitFailed, stderr: filepath.Join(dir, "none")},
 		{args: []string{"--log-format", "xml"}, code: exitConfig, stderr: `unknown format "xml"`},

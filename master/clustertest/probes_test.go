@@ -18,7 +18,9 @@ import (
 
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/dag/plan/probes"
+	"github.com/clic-orchestrator/clic/executors"
 	"github.com/clic-orchestrator/clic/executors/kube"
+	"github.com/clic-orchestrator/clic/executors/kube/kubeconf"
 	"github.com/clic-orchestrator/clic/master"
 	"github.com/clic-orchestrator/clic/master/engine"
 )
@@ -97,10 +99,11 @@ func (w *world) master() engine.API {
 	m, err := master.New(master.Config{
 		Listen: w.address() + ":0", DataDir: w.TempDir(), TimeZone: "UTC", Version: "v-test",
 		Executors: map[string]string{"*": "kube"}, Slots: engine.Slots{Executor: map[string]int{"kube": podsAtOnce}},
-		Kube: kube.Config{
-			Kubeconfig: os.Getenv("KUBECONFIG"), Namespace: w.namespace, Instance: w.namespace, PVC: kube.NoClaim, StageImage: stageImage,
+		Kube: kubeconf.Config{
+			Kubeconfig: os.Getenv("KUBECONFIG"), Namespace: w.namespace, Instance: w.namespace, PVC: kubeconf.NoClaim, StageImage: stageImage,
 			StartTimeout: time.Minute, Grace: 5 * time.Second,
 		},
+		Makers: master.Makers{Kube: func(c kubeconf.Config) (executors.Executor, error) { return kube.New(kube.Config(c)) }},
 		Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {

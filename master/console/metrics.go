@@ -70,6 +70,9 @@ func (c collector) describe(s sink, st Status) {
 		s.gauge("clic_master_silence_seconds", "How long ago a master gave a sign of life.", float64(m.SilentMillis)/1000,
 			"id", m.ID, "address", m.Address)
 	}
+	for _, x := range st.Executors {
+		s.gauge("clic_executor_up", "1 while an executor can launch stages; /status says why it cannot.", boolean(x.Trouble == ""), "executor", x.Name)
+	}
 	s.gauge("clic_store_reachable", "1 while the store can be reached.", boolean(st.Store.Reachable))
 	stale := time.Duration(0)
 	if since := st.Store.StaleSince; !since.IsZero() {

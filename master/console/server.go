@@ -171,6 +171,8 @@ type readiness struct {
 	Role   string `json:"role"`
 	Leader string `json:"leader"`
 	Reason string `json:"reason,omitempty"`
+	// Degraded says what does not work, although calls are answered.
+	Degraded []string `json:"degraded,omitempty"`
 }
 
 // ready says whether calls are answered.
@@ -180,7 +182,18 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	if !st.Ready {
 		code = http.StatusServiceUnavailable
 	}
-	s.answer(w, code, readiness{Ready: st.Ready, Role: st.Role, Leader: st.Leader, Reason: st.Reason})
+	s.answer(w, code, readiness{Ready: st.Ready, Role: st.Role, Leader: st.Leader, Reason: st.Reason, Degraded: degraded(st)})
+}
+
+// degraded lists the executors that can do nothing.
+func degraded(st Status) []string {
+	var list []string
+	for _, x := range st.Executors {
+		if x.Trouble != "" {
+			list = append(list, fmt.Sprintf("executor %q: %s", x.Name, x.Trouble))
+		}
+	}
+	return list
 }
 
 // status says how the master is.
@@ -188,6 +201,9 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	st := s.ask(r)
 	if st.Members == nil {
 		st.Members = []Member{}
+	}
+	if st.Executors == nil {
+		st.Executors = []Executor{}
 	}
 	if !st.Started.IsZero() {
 		st.UptimeSeconds = int64(s.cfg.Now().Sub(st.Started).Seconds())

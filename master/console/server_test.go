@@ -32,6 +32,7 @@ func leader() console.Status {
 		Members:     []console.Member{{ID: "x", Address: "a:1", Leads: true}, {ID: "y\"\n", Address: "b:1", SilentMillis: 250}},
 		Store:       console.Store{Name: "redis://s/0", StaleSince: moment.Add(-10 * time.Second), Trouble: "connection refused"},
 		ActiveTasks: 2, ActiveStages: 30,
+		Executors: []console.Executor{{Name: "kube", Trouble: "forbidden", TroubleSince: moment.Add(-time.Second)}, {Name: "local"}},
 	}
 }
 
@@ -90,11 +91,12 @@ func TestAnswers(t *testing.T) {
 	url := serve(t, nil)
 	for path, want := range map[string]string{
 		"/healthz": `{"healthy": true}`,
-		"/readyz":  `{"ready": true, "role": "leader", "leader": "a:1"}`,
+		"/readyz":  `{"ready": true, "role": "leader", "leader": "a:1", "degraded": ["executor \"kube\": forbidden"]}`,
 		"/status": `{"ready": true, "role": "leader", "epoch": 7, "address": "a:1", "leader": "a:1",
 			"members": [{"id": "x", "address": "a:1", "host": "", "pid": 0, "version": "", "leads": true, "silentMillis": 0},
 				{"id": "y\"\n", "address": "b:1", "host": "", "pid": 0, "version": "", "leads": false, "silentMillis": 250}],
 			"store": {"name": "redis://s/0", "reachable": false, "staleSince": "2026-03-05T14:29:50Z", "trouble": "connection refused"},
+			"executors": [{"name": "kube", "trouble": "forbidden", "troubleSince": "2026-03-05T14:29:59Z"}, {"name": "local"}],
 			"activeTasks": 2, "activeStages": 30, "version": "v1", "started": "2026-03-05T14:29:00Z", "uptimeSeconds": 60}`,
 	} {
 		code, body, header := get(t, http.MethodGet, url+path)
@@ -143,6 +145,7 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{
 		`clic_build_info\{version="v1"\} 1`, `clic_ready 1`, `clic_role\{role="leader"\} 1`, `clic_role\{role="follower"\} 0`, `clic_epoch 7`,
 		`clic_masters 2`, `clic_master_silence_seconds\{address="b:1",id="y\\"\\n"\} 0.25`, `clic_store_reachable 0`, `clic_store_stale_seconds 10`,
+		`clic_executor_up\{executor="kube"\} 0`, `clic_executor_up\{executor="local"\} 1`,
 		`clic_active_tasks 2`, `clic_active_stages 30`, `clic_engine_events_total 5`, `clic_engine_launches_total 3`, `clic_rpc_calls_total 9`,
 		`go_goroutines \d+`, `process_open_fds \d+`, `# TYPE clic_engine_events_total counter`, `# TYPE clic_rpc_connections gauge`,
 	} {

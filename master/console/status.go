@@ -17,10 +17,12 @@ type Status struct {
 	Members []Member `json:"members"`
 	Store   Store    `json:"store"`
 	// ActiveTasks and ActiveStages are those that this master has in memory, because it leads.
-	ActiveTasks  int       `json:"activeTasks"`
-	ActiveStages int       `json:"activeStages"`
-	Version      string    `json:"version"`
-	Started      time.Time `json:"started"`
+	ActiveTasks  int `json:"activeTasks"`
+	ActiveStages int `json:"activeStages"`
+	// Executors are those of the stages; empty where this master does not lead.
+	Executors []Executor `json:"executors"`
+	Version   string     `json:"version"`
+	Started   time.Time  `json:"started"`
 	// UptimeSeconds is set by the console.
 	UptimeSeconds int64 `json:"uptimeSeconds"`
 }
@@ -36,6 +38,14 @@ type Member struct {
 	Leads   bool      `json:"leads"`
 	// SilentMillis is how long ago it last gave a sign of life.
 	SilentMillis int64 `json:"silentMillis"`
+}
+
+// Executor is what runs stages.
+type Executor struct {
+	Name string `json:"name"`
+	// Trouble is why it can do nothing at the moment, TroubleSince since when; "" and zero while it works.
+	Trouble      string    `json:"trouble,omitempty"`
+	TroubleSince time.Time `json:"troubleSince,omitzero"`
 }
 
 // Store is where the state is kept.

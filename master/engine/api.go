@@ -181,6 +181,8 @@ type Info struct {
 	ActiveTasks  int
 	ActiveStages int
 	Executors    []string
+	// Troubles are the executors that can do nothing at the moment, by name.
+	Troubles map[string]executors.Trouble
 	// StaleSince is since when the store has not confirmed what is in memory, 0 if it does; StoreTrouble says why.
 	StaleSince   dag.Time
 	StoreTrouble string

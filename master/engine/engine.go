@@ -243,6 +243,14 @@ func (e *Engine) groupOf(it *item) groupKey {
 func (e *Engine) Info(context.Context) Info {
 	tasks, stages := e.active.size()
 	i := Info{Epoch: e.epoch.Load(), ActiveTasks: tasks, ActiveStages: stages, Executors: e.cfg.executorNames()}
+	for _, name := range i.Executors {
+		if trouble, ok := executors.TroubleOf(e.cfg.Executors[name]); ok {
+			if i.Troubles == nil {
+				i.Troubles = map[string]executors.Trouble{}
+			}
+			i.Troubles[name] = trouble
+		}
+	}
 	if since, trouble := e.away.stale(e.cfg.Now()); !since.IsZero() {
 		i.StaleSince, i.StoreTrouble = millis(since), trouble
 	}

@@ -87,7 +87,7 @@ func TestWatchWaits(t *testing.T) {
 	inBubble(t, w, nil, func(r *rig) {
 		t := r.t
 		task := r.submit(graph("a"))
-		r.settle()
+		r.rest()
 		page, err := r.engine.Watch(context.Background(), task, 0, 0)
 		if err != nil {
 			t.Fatal(err)

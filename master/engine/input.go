@@ -125,7 +125,7 @@ func (g *sighting) event(s *shard, t *task, now dag.Time) (dag.Event, error) {
 	ev := dag.Observed{
 		At: between(millis(g.seen.At), n.Launched, now), Node: i, Attempt: g.attempt, Phase: g.seen.Phase,
 		Reason: g.seen.Reason, Info: g.seen.Info, ExitCode: int32(g.seen.ExitCode), Failure: g.seen.Failure,
-		Outputs: g.seen.Outputs, Usage: g.seen.Usage, Kept: g.seen.Kept, Random: s.e.cfg.Random(),
+		Outputs: g.seen.Outputs, Usage: g.seen.Usage, Progress: g.seen.Progress, Kept: g.seen.Kept, Random: s.e.cfg.Random(),
 	}
 	if !g.seen.Started.IsZero() {
 		ev.Started = between(millis(g.seen.Started), n.Launched, now)

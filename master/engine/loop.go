@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/clic-orchestrator/clic/dag"
@@ -35,9 +36,76 @@ func (s *shard) run(stop <-chan struct{}) {
 				}
 			}
 		}
+		if len(in) > 0 && s.patient(in) {
+			in = s.linger(in, stop, alarm)
+		}
 		s.cycle(in)
 		clear(in)
 	}
+}
+
+// lingering is how long inputs wait for company that nothing follows from: that a stage runs now, say. Each commit costs a write to the
+// disk, and the end of some stage, which has to be written at once, mostly comes soon enough to take them along.
+const lingering = 100 * time.Millisecond
+
+// patient reports whether all of the inputs may wait, and so may whatever else there is to do.
+func (s *shard) patient(in []input) bool {
+	for _, x := range in {
+		if !s.canWait(x) {
+			return false
+		}
+	}
+	return !s.urgent()
+}
+
+func (s *shard) canWait(x input) bool {
+	switch x := x.(type) {
+	case *sighting:
+		return x.seen.Phase == dag.AttemptRunning || x.seen.Phase == dag.AttemptPending
+	case *launched:
+		t, q := s.tasks[x.task], s.queues[x.executor]
+		if t == nil || q == nil || x.err != nil || q.sent > maxSent/2 { // others wait for its place
+			return false
+		}
+		sd := t.side[x.node]
+		return sd != nil && sd.cancel == cancelNone && !sd.lost
+	}
+	return false
+}
+
+// linger takes in what comes for a moment, until something does that cannot wait.
+func (s *shard) linger(in []input, stop <-chan struct{}, alarm *time.Timer) []input {
+	wait := lingering
+	if at := s.timers.next(); at != 0 {
+		wait = min(wait, max(0, time.Duration(at-s.e.now())*time.Millisecond))
+	}
+	alarm.Reset(wait)
+	for len(in) < maxInputs {
+		from := len(in)
+		select {
+		case x := <-s.incoming:
+			in = append(in, x)
+		case <-s.wake:
+		case <-alarm.C:
+			return in
+		case <-stop:
+			return in
+		}
+		in = s.collect(in)
+		switch more := in[from:]; {
+		case slices.ContainsFunc(more, isQuery): // it is to see what came before it
+			s.backlog = append(s.backlog, more...)
+			return in[:from]
+		case !s.patient(more):
+			return in
+		}
+	}
+	return in
+}
+
+func isQuery(x input) bool {
+	_, ok := x.(*query)
+	return ok
 }
 
 // cycle makes one batch of inputs durable and acts on it.

@@ -103,6 +103,13 @@ func (r *rig) restart() {
 // settle waits until nothing happens any more at this moment of the virtual time.
 func (r *rig) settle() { synctest.Wait() }
 
+// rest is settle for what has no hurry as well. The virtual time goes on meanwhile.
+func (r *rig) rest() {
+	synctest.Wait()
+	<-time.After(lingering)
+	synctest.Wait()
+}
+
 func (r *rig) submit(yaml string, change ...func(*Submission)) string {
 	r.t.Helper()
 	s := Submission{File: "test.yaml", YAML: []byte(yaml)}

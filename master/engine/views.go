@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/clic-orchestrator/clic/dag"
+	"github.com/clic-orchestrator/clic/executors"
 )
 
 // viewer makes views of a run, whose parts are copies: a view stays as it is while the run goes on.
@@ -145,5 +147,18 @@ func (v viewer) explain(i int32, exact bool) dag.Explanation {
 			x.Reason, x.Text = dag.ReasonExecutor, fmt.Sprintf("launched; executor %q has not reported that it runs", name)
 		}
 	}
+	return v.troubled(x, name, n.Status)
+}
+
+// troubled adds what keeps a stage's executor from doing anything, where the stage has to do with it and that was not said.
+func (v viewer) troubled(x dag.Explanation, name string, s dag.Status) dag.Explanation {
+	if !s.Active() && x.Reason != dag.ReasonQueue {
+		return x
+	}
+	t, ok := executors.TroubleOf(v.e.cfg.Executors[name])
+	if !ok || strings.Contains(x.Text, t.Reason) {
+		return x
+	}
+	x.Text += fmt.Sprintf("; executor %q can do nothing since %s: %s", name, t.Since.UTC().Format("15:04:05 UTC"), t.Reason)
 	return x
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -20,7 +21,17 @@ const (
 	FormatCSV Format = "csv"
 	// FormatJSONL is a JSON object per line.
 	FormatJSONL Format = "jsonl"
-	// FormatUnknown is binary.
+	// FormatParquet is Apache Parquet. Its rows are the lines, as JSON objects, and a table.
+	FormatParquet Format = "parquet"
+	// FormatORC is Apache ORC. It and the next three are named and not shown; the Note says what to do.
+	FormatORC Format = "orc"
+	// FormatAvro is Apache Avro.
+	FormatAvro Format = "avro"
+	// FormatSequence is Hadoop's sequence file.
+	FormatSequence Format = "sequence"
+	// FormatArrow is Arrow's file format.
+	FormatArrow Format = "arrow"
+	// FormatUnknown is binary. The Note says what it seems to be.
 	FormatUnknown Format = "unknown"
 )
 
@@ -34,20 +45,44 @@ type shape struct {
 	note string
 }
 
-// magics are the beginnings of binary files whose format is known but not shown.
-var magics = []struct{ magic, note string }{
-	{"PAR1", "Parquet"},
-	{"ORC", "ORC"},
-	{"Obj\x01", "Avro"},
-	{"SEQ\x06", "Hadoop sequence file"},
-	{"ARROW1", "Arrow"},
-	{"PK\x03\x04", "zip"},
-	{"BZh", "bzip2"},
-	{"\x28\xb5\x2f\xfd", "zstd"},
-	{"\x89PNG", "PNG image"},
-	{"%PDF", "PDF"},
-	{"SQLite format 3\x00", "SQLite database"},
-	{"\x7fELF", "program"},
+// instead is the way out for formats that are not shown.
+const instead = ", which is not shown here; let the stage write Parquet, CSV or JSON lines, or read it in a stage of its own"
+
+// binary tells the formats that have lines of their own from those that do not: all of one format, or of text.
+func (s shape) binary() Format {
+	switch s.format {
+	case FormatText, FormatCSV, FormatJSONL:
+		return ""
+	}
+	return s.format
+}
+
+// magics are the beginnings of binary files whose format is known.
+var magics = []struct {
+	magic  string
+	format Format
+	note   string
+}{
+	{"PAR1", FormatParquet, "Parquet"},
+	{"PARE", FormatUnknown, "encrypted Parquet"},
+	{"ORC", FormatORC, "ORC" + instead},
+	{"Obj\x01", FormatAvro, "Avro" + instead},
+	{"SEQ\x06", FormatSequence, "Hadoop sequence file" + instead},
+	{"ARROW1", FormatArrow, "Arrow" + instead},
+	{"PK\x03\x04", FormatUnknown, "zip"},
+	{"\x89PNG", FormatUnknown, "PNG image"},
+	{"%PDF", FormatUnknown, "PDF"},
+	{"SQLite format 3\x00", FormatUnknown, "SQLite database"},
+	{"\x7fELF", FormatUnknown, "program"},
+}
+
+// shown says that a format has lines.
+func (f Format) shown() bool {
+	switch f {
+	case FormatText, FormatCSV, FormatJSONL, FormatParquet:
+		return true
+	}
+	return false
 }
 
 // detect tells the format of a file from its name and its beginning. all says that sample is the whole file.
@@ -55,13 +90,13 @@ func detect(name string, sample []byte, all bool) shape {
 	if isBinary(sample) {
 		for _, m := range magics {
 			if bytes.HasPrefix(sample, []byte(m.magic)) {
-				return shape{format: FormatUnknown, note: m.note}
+				return shape{format: m.format, note: m.note}
 			}
 		}
 		return shape{format: FormatUnknown, note: "binary"}
 	}
 	lines := sampleLines(sample, all)
-	switch ext := strings.ToLower(path.Ext(strings.TrimSuffix(strings.ToLower(name), ".gz"))); ext {
+	switch extension(name) {
 	case ".csv":
 		s, ok := detectCSV(lines, false)
 		if !ok {
@@ -86,6 +121,17 @@ func detect(name string, sample []byte, all bool) shape {
 		return s
 	}
 	return shape{format: FormatText}
+}
+
+// extension is a name's last extension that says nothing of compression.
+func extension(name string) string {
+	for {
+		ext := path.Ext(name)
+		if !slices.Contains(packedExtensions, strings.ToLower(ext)) {
+			return strings.ToLower(ext)
+		}
+		name = strings.TrimSuffix(name, ext)
+	}
 }
 
 // isBinary looks for what text does not have: NUL bytes, and more than a few bytes that are neither UTF-8 nor printable.

@@ -3,7 +3,6 @@ package results
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -27,60 +26,91 @@ type budget struct {
 	ctx  context.Context
 	in   io.Reader
 	left *int64
+	// err is the last error that was given.
+	err error
 }
 
-func (b *budget) Read(p []byte) (int, error) {
-	if err := b.ctx.Err(); err != nil {
-		return 0, err
+func (b *budget) Read(p []byte) (n int, err error) {
+	switch {
+	case b.ctx.Err() != nil:
+		err = b.ctx.Err()
+	case *b.left <= 0:
+		err = errBudget
+	default:
+		n, err = b.in.Read(p[:min(int64(len(p)), *b.left)])
+		*b.left -= int64(n)
 	}
-	if *b.left <= 0 {
-		return 0, errBudget
-	}
-	if int64(len(p)) > *b.left {
-		p = p[:*b.left]
-	}
-	n, err := b.in.Read(p)
-	*b.left -= int64(n)
+	b.err = err
 	return n, err
+}
+
+// blame finds out whose error it is that came of unpacking what b gave: its own, or one of the data.
+func (b *budget) blame(err error) error {
+	if b.err != nil && !errors.Is(b.err, io.EOF) {
+		return b.err
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return damage(err)
 }
 
 // text is the decompressed content of one file.
 type text struct {
 	*bufio.Reader
-	file io.Closer
+	file io.ReadCloser
 	// sample is the beginning; all says that it is everything.
 	sample []byte
 	all    bool
 	maxLen int
+	// packed says that the content is not what stands in the file.
+	packed bool
+	close  func()
 }
 
-func (t *text) Close() error { return t.file.Close() }
+// Close closes the file.
+func (t *text) Close() error {
+	if t.close != nil {
+		t.close()
+	}
+	return t.file.Close()
+}
 
-// open opens a file of a result, decompresses it where it is gzip, and reads its beginning.
+// open opens a file of a result, decompresses it where it is compressed, and reads its beginning.
 func (r *Reader) open(ctx context.Context, src Source, name string, left *int64) (*text, error) {
 	file, err := src.Open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	t := &text{file: file, maxLen: r.cfg.MaxLine}
-	if err := t.start(ctx, left); err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot read %q: %w", name, err), file.Close())
+	if err := t.start(ctx, name, left); err != nil {
+		err = fmt.Errorf("cannot read %q: %w", name, err)
+		if closing := t.Close(); closing != nil {
+			err = errors.Join(err, closing)
+		}
+		return nil, err
 	}
 	return t, nil
 }
 
-func (t *text) start(ctx context.Context, left *int64) error {
-	raw := bufio.NewReaderSize(&budget{ctx: ctx, in: t.file.(io.Reader), left: left}, sniffSize)
+func (t *text) start(ctx context.Context, name string, left *int64) error {
+	raw := bufio.NewReaderSize(&budget{ctx: ctx, in: t.file, left: left}, sniffSize)
 	t.Reader = raw
-	if magic, _ := raw.Peek(3); bytes.Equal(magic, []byte{0x1f, 0x8b, 8}) {
+	magic, err := raw.Peek(magicSize)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errBudget) {
+		return err
+	}
+	if open := unpacker(name, magic); open != nil {
 		// From here on what counts is what is read of the content. The compressed bytes are hardly more.
 		compressed := *left
-		raw.Reset(io.MultiReader(bytes.NewReader(bytes.Clone(buffered(raw))), &budget{ctx: ctx, in: t.file.(io.Reader), left: &compressed}))
-		unzipped, err := gzip.NewReader(raw)
+		in := &budget{ctx: ctx, in: t.file, left: &compressed}
+		raw.Reset(io.MultiReader(bytes.NewReader(bytes.Clone(buffered(raw))), in))
+		content, release, err := open(raw)
 		if err != nil {
-			return err
+			return in.blame(err)
 		}
-		t.Reader = bufio.NewReaderSize(&budget{ctx: ctx, in: unzipped, left: left}, sniffSize)
+		t.packed, t.close = true, release
+		t.Reader = bufio.NewReaderSize(&budget{ctx: ctx, in: &unpacked{content: content, in: in}, left: left}, sniffSize)
 	}
 	if bom, _ := t.Peek(3); string(bom) == "\ufeff" {
 		_, _ = t.Discard(3)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strings"
 )
 
@@ -21,7 +22,7 @@ type Info struct {
 	Success bool
 	// Format is that of the file, or of the first part that is not empty; "" where there is nothing to tell it from.
 	Format Format
-	// Note says what a binary result seems to be.
+	// Note says what a binary result seems to be, what to do where it is not shown, and what is not shown of it.
 	Note string
 }
 
@@ -31,7 +32,8 @@ type Preview struct {
 	// Lines are the lines that were read, without their ends, safe to show: valid UTF-8 without control characters. A line
 	// that was cut ends with CutMark. A row of a CSV that goes over several lines is one of Lines. Binary results have none.
 	Lines []string
-	// Columns and Rows are the same as a table, for CSV and JSON lines. All rows have as many cells as there are columns.
+	// Columns and Rows are the same as a table, for CSV, JSON lines and Parquet. All rows have as many cells as there are columns. What
+	// lies deeper than a column of Parquet is JSON in its cell; key=value in the names of directories are columns.
 	Columns []string
 	Rows    [][]string
 	// More says that there is more than what is given.
@@ -97,7 +99,7 @@ func (r *Reader) stat(ctx context.Context, src Source, name string, e Entry, inf
 }
 
 // Head gives the first n rows of a result (lines, where it is no CSV; the header of a CSV does not count). It reads no more than
-// it needs for that. Errors: fs.ErrNotExist, ErrDenied, ErrPath, ErrNotRegular.
+// it needs for that. Errors: fs.ErrNotExist, ErrDenied, ErrPath, ErrNotRegular, ErrDamaged, ErrUnsupported, and those of the source.
 func (r *Reader) Head(ctx context.Context, path string, n int) (*Preview, error) {
 	src, name, err := r.source(path)
 	if err != nil {
@@ -108,8 +110,9 @@ func (r *Reader) Head(ctx context.Context, path string, n int) (*Preview, error)
 		return nil, err
 	}
 	h := &head{
-		r: r, ctx: ctx, src: src, want: max(0, min(n, r.cfg.MaxRows)), left: r.cfg.MaxBytes,
-		p: &Preview{Info: Info{Path: path, Kind: e.Kind}},
+		r: r, ctx: ctx, src: src, name: name, want: max(0, min(n, r.cfg.MaxRows)), left: r.cfg.MaxBytes,
+		tables: tables{work: r.cfg.MaxWork},
+		p:      &Preview{Info: Info{Path: path, Kind: e.Kind}},
 	}
 	switch e.Kind {
 	case KindFile:
@@ -134,6 +137,7 @@ type head struct {
 	r    *Reader
 	ctx  context.Context
 	src  Source
+	name string
 	want int
 	left int64
 	p    *Preview
@@ -142,6 +146,8 @@ type head struct {
 	// records are the raw lines; anyCut says that one of them was cut.
 	records []string
 	anyCut  bool
+	// tables are the rows of Parquet.
+	tables tables
 }
 
 // rows is how many records there are that are no header.
@@ -174,12 +180,25 @@ func (h *head) file(name string, e Entry) error {
 	if first {
 		h.shape = detect(name, t.sample, t.all)
 		h.p.Format, h.p.Note = h.shape.format, h.shape.note
-	}
-	if h.shape.format == FormatUnknown {
+	} else if other := detect(name, t.sample, t.all); other.binary() != h.shape.binary() {
+		// What a stage left from an earlier run, perhaps. To show one of them as the other would be wrong.
+		h.p.Note = strings.TrimPrefix(fmt.Sprintf("%s; %s is %s and is not shown, nor is what follows it", h.p.Note, path.Base(name), other.format), "; ")
+		h.p.More = true
 		return errEnough
 	}
+	switch {
+	case !h.shape.format.shown():
+		return errEnough
+	case h.shape.format == FormatParquet:
+		return h.parquet(name, e.Size, t)
+	}
+	return h.text(name, t, first)
+}
+
+// text reads a part that has lines.
+func (h *head) text(name string, t *text, first bool) error {
 	for number := 0; ; number++ {
-		line, cut, err := h.record(t)
+		line, cut, err := t.record(h.shape)
 		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errBudget) {
 			return fmt.Errorf("cannot read %q: %w", name, err)
 		}
@@ -199,7 +218,7 @@ func (h *head) file(name string, e Entry) error {
 		case errors.Is(err, errBudget):
 			h.p.More = true
 			return errEnough
-		case err != nil:
+		case errors.Is(err, io.EOF):
 			return nil
 		}
 	}
@@ -212,12 +231,12 @@ func (h *head) add(line []byte, cut bool) {
 }
 
 // record reads a line, or as many as a record of a CSV has: a quoted field may hold line ends.
-func (h *head) record(t *text) (record []byte, cut bool, err error) {
+func (t *text) record(s shape) (record []byte, cut bool, err error) {
 	record, cut, err = t.line()
-	if h.shape.format != FormatCSV {
+	if s.format != FormatCSV {
 		return record, cut, err
 	}
-	for !cut && err == nil && openQuote(string(record), h.shape.comma) {
+	for !cut && err == nil && openQuote(string(record), s.comma) {
 		var more []byte
 		more, cut, err = t.line()
 		record = append(append(record, '\n'), more...)
@@ -237,6 +256,8 @@ func (h *head) finish() {
 		if columns, rows, ok := jsonTable(h.records); ok && !h.anyCut {
 			h.p.Columns, h.p.Rows = columns, rows
 		}
+	case FormatParquet:
+		h.finishTables()
 	}
 	for i := range h.p.Columns {
 		h.p.Columns[i] = clean([]byte(h.p.Columns[i]), false)

@@ -2,6 +2,8 @@
 // files as Spark, Hadoop and Flink write it. Only what was asked for is read: the first parts of a directory, the first bytes of a
 // file, and never more than the configured bounds, whatever stands there.
 //
+// Text, CSV, JSON lines and Parquet are shown; other known formats are named. Files compressed as a whole are unpacked on the way.
+//
 // Results are read only below configured directories. Paths come from plans, so whoever may submit a plan could otherwise read
 // every file of the master's user.
 //
@@ -26,6 +28,10 @@ var (
 	ErrPath = errors.New("path cannot be read")
 	// ErrNotRegular: the path is neither a regular file nor a directory, but a device, a pipe or a socket.
 	ErrNotRegular = errors.New("neither a regular file nor a directory")
+	// ErrDamaged: what is there contradicts itself, has a wrong checksum, or was cut off.
+	ErrDamaged = errors.New("data is damaged")
+	// ErrUnsupported: the format is known, but this file uses a part of it that is not read here.
+	ErrUnsupported = errors.New("cannot be shown here")
 )
 
 // DeniedError names the path that was refused and what is allowed. It wraps ErrDenied.
@@ -51,13 +57,18 @@ type Config struct {
 	Roots []string
 	// MaxLine is the length in bytes at which a line is cut; 0 is 4096.
 	MaxLine int
-	// MaxBytes is the most that a preview reads, after decompression; 0 is 4 MiB.
+	// MaxBytes is the most text that a preview reads, after decompression, and gives; 0 is 4 MiB.
 	MaxBytes int64
+	// MaxWork is the most that a preview of tables (Parquet) costs, whose columns stand apart and in large pages: bytes read, bytes
+	// unpacked and values passed over count alike; 0 is 128 MiB.
+	MaxWork int64
+	// MaxCount is how many bytes Check reads to count rows, after decompression; 0 is 4 GiB.
+	MaxCount int64
 	// MaxRows is the most rows that a preview gives, whatever is asked for; 0 is 10,000.
 	MaxRows int
 	// MaxFiles is how many entries of a directory are looked at; 0 is 100,000.
 	MaxFiles int
-	// Sources are further sources by the scheme of their paths, such as "hdfs".
+	// Sources are further sources by the scheme of their paths, such as "hdfs" (FromFS).
 	Sources map[string]Source
 }
 
@@ -65,6 +76,8 @@ type Config struct {
 func (c Config) WithDefaults() Config {
 	setDefault(&c.MaxLine, 4096)
 	setDefault(&c.MaxBytes, 4<<20)
+	setDefault(&c.MaxWork, 128<<20)
+	setDefault(&c.MaxCount, 4<<30)
 	setDefault(&c.MaxRows, 10_000)
 	setDefault(&c.MaxFiles, 100_000)
 	return c
@@ -78,7 +91,7 @@ func setDefault[T int | int64](v *T, d T) {
 
 // Validate checks the bounds and the roots.
 func (c Config) Validate() error {
-	if c.MaxLine < 0 || c.MaxBytes < 0 || c.MaxRows < 0 || c.MaxFiles < 0 {
+	if min(c.MaxBytes, c.MaxWork, c.MaxCount) < 0 || c.MaxLine < 0 || c.MaxRows < 0 || c.MaxFiles < 0 {
 		return errors.New("cannot read results with a negative bound")
 	}
 	for _, root := range c.Roots {
@@ -125,7 +138,8 @@ type Source interface {
 	Stat(ctx context.Context, name string) (Entry, error)
 	// ReadDir lists a directory, at most limit entries, in the order of names.
 	ReadDir(ctx context.Context, name string, limit int) ([]Entry, error)
-	// Open opens a regular file for reading. It never blocks on anything else.
+	// Open opens a regular file for reading. It never blocks on anything else. Formats that begin at their end, as Parquet does, need
+	// a file that is an io.ReaderAt, too.
 	Open(ctx context.Context, name string) (io.ReadCloser, error)
 }
 

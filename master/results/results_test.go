@@ -129,8 +129,11 @@ func TestHead(t *testing.T) {
 		{name: "binary", file: "x.txt", content: "a\x00b", n: 9, want: results.Preview{
 			Info: results.Info{Format: results.FormatUnknown, Note: "binary"},
 		}},
-		{name: "parquet", file: "x.parquet", content: "PAR1\x15\x00\x15", n: 9, want: results.Preview{
-			Info: results.Info{Format: results.FormatUnknown, Note: "Parquet"},
+		{name: "orc", file: "x.orc", content: "ORC\x15\x00\x15", n: 9, want: results.Preview{
+			Info: results.Info{
+				Format: results.FormatORC,
+				Note:   "ORC, which is not shown here; let the stage write Parquet, CSV or JSON lines, or read it in a stage of its own",
+			},
 		}},
 		{
 			name: "long lines", file: "x", content: strings.Repeat("ä", 100) + "\nshort\n" + strings.Repeat("x", 41), n: 9,
@@ -204,7 +207,7 @@ func TestStat(t *testing.T) {
 		{"done/", results.Info{Kind: results.KindDirectory, Size: 8, Files: 3, Format: results.FormatText, Success: true}},
 		{"going", results.Info{Kind: results.KindDirectory}},
 		{"many", results.Info{Kind: results.KindDirectory, Size: 4, Files: 4, Format: results.FormatText}},
-		{"parquet", results.Info{Kind: results.KindDirectory, Size: 5, Files: 1, Format: results.FormatUnknown, Note: "Parquet"}},
+		{"parquet", results.Info{Kind: results.KindDirectory, Size: 5, Files: 1, Format: results.FormatParquet, Note: "Parquet"}},
 		{"nothing", results.Info{Kind: results.KindMissing}},
 		{"nothing/at/all", results.Info{Kind: results.KindMissing}},
 		{"file.csv/below", results.Info{Kind: results.KindMissing}},

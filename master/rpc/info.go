@@ -21,7 +21,7 @@ const infoTime = time.Second
 func (s *Service) GetMasterInfo(ctx context.Context) (*master.MasterInfo, error) {
 	info := s.about
 	info.Members = []*master.Member{}
-	info.Executors = []string{}
+	info.Executors, info.Troubles = []string{}, []*master.ExecutorTrouble{}
 	switch {
 	case s.members != nil:
 		ctx, cancel := context.WithTimeout(ctx, infoTime)
@@ -42,6 +42,11 @@ func (s *Service) GetMasterInfo(ctx context.Context) (*master.MasterInfo, error)
 	}
 	now := s.engine.Info(ctx)
 	info.Executors = now.Executors
+	for _, name := range now.Executors {
+		if t, ok := now.Troubles[name]; ok {
+			info.Troubles = append(info.Troubles, &master.ExecutorTrouble{Executor: name, Reason: t.Reason, Since: t.Since.UnixMilli()})
+		}
+	}
 	info.Epoch = int64(now.Epoch)
 	info.ActiveTasks, info.ActiveStages = clamp32(now.ActiveTasks), clamp32(now.ActiveStages)
 	info.StaleSince, info.StoreTrouble = unlessZero(int64(now.StaleSince)), now.StoreTrouble
@@ -84,6 +89,6 @@ func (s *Server) askLeader(ctx context.Context, t *turn, leader string, q *reque
 	}
 	l := said.Success
 	info.Executors, info.ActiveTasks, info.ActiveStages = l.Executors, l.ActiveTasks, l.ActiveStages
-	info.StaleSince, info.StoreTrouble = l.StaleSince, l.StoreTrouble
+	info.StaleSince, info.StoreTrouble, info.Troubles = l.StaleSince, l.StoreTrouble, l.Troubles
 	info.Epoch = max(info.Epoch, l.Epoch)
 }

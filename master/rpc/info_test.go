@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/clic-orchestrator/clic/dag"
+	"github.com/clic-orchestrator/clic/executors"
 	"github.com/clic-orchestrator/clic/idl/gen/base"
 	"github.com/clic-orchestrator/clic/idl/gen/master"
 	"github.com/clic-orchestrator/clic/master/engine"
@@ -20,10 +21,14 @@ type known struct {
 	engine.API
 	since   dag.Time
 	trouble string
+	// troubles are those of executors.
+	troubles map[string]executors.Trouble
 }
 
 func (k *known) Info(context.Context) engine.Info {
-	return engine.Info{Epoch: 7, ActiveTasks: 2, ActiveStages: 30, Executors: []string{"local"}, StaleSince: k.since, StoreTrouble: k.trouble}
+	return engine.Info{
+		Epoch: 7, ActiveTasks: 2, ActiveStages: 30, Executors: []string{"local"}, StaleSince: k.since, StoreTrouble: k.trouble, Troubles: k.troubles,
+	}
 }
 func (k *known) Stale() (dag.Time, bool) { return k.since, k.since != 0 }
 
@@ -101,14 +106,17 @@ func TestMasterInfo(t *testing.T) {
 	}
 	want := &master.MasterInfo{
 		Version: "v1", Address: "a:1", Store: "bolt:/d", Executors: []string{"local"}, Started: 1000, Epoch: 7, ActiveTasks: 2, ActiveStages: 30,
-		Role: "single", Leader: "a:1", Members: []*master.Member{},
+		Role: "single", Leader: "a:1", Members: []*master.Member{}, Troubles: []*master.ExecutorTrouble{},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("single (-want +got):\n%s", diff)
 	}
 
 	leading := about("b:1", "leader", "b:1")
-	leading.Engine = &known{since: 5000, trouble: "connection refused"}
+	leading.Engine = &known{
+		since: 5000, trouble: "connection refused",
+		troubles: map[string]executors.Trouble{"local": {Reason: "it is away", Since: time.UnixMilli(4000)}},
+	}
 	leader, at := start(t, Limits{})
 	leader.Lead(NewService(leading))
 	ask := func(addr string) *master.MasterInfo {
@@ -132,6 +140,7 @@ func TestMasterInfo(t *testing.T) {
 		Members: []*master.Member{
 			{ID: "b", Address: "b:1", Version: "v1", Host: "h", Pid: 5, Started: 10, Leads: true}, {ID: "a", Address: "a:1"},
 		},
+		Troubles: []*master.ExecutorTrouble{{Executor: "local", Reason: "it is away", Since: 4000}},
 	}
 	if diff := cmp.Diff(want, ask(at)); diff != "" {
 		t.Errorf("leader (-want +got):\n%s", diff)
@@ -151,6 +160,7 @@ func TestMasterInfo(t *testing.T) {
 		t.Errorf("with a leader that may be gone (-want +got):\n%s", diff)
 	}
 	want.Executors, want.ActiveTasks, want.ActiveStages, want.Epoch, want.StaleSince, want.StoreTrouble = []string{}, 0, 0, 6, nil, ""
+	want.Troubles = []*master.ExecutorTrouble{}
 	follower.Follow("127.0.0.1:1")
 	if diff := cmp.Diff(want, ask(addr)); diff != "" {
 		t.Errorf("without a leader (-want +got):\n%s", diff)

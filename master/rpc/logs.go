@@ -68,6 +68,9 @@ func logOptions(r *master.LogRequest, limit int) (executors.LogOptions, error) {
 	if o.TailLines < 0 {
 		return o, &argumentError{field: "tailLines", message: "must not be negative"}
 	}
+	if since := r.GetSince(); since > 0 {
+		o.Since = time.UnixMilli(since)
+	}
 	switch r.GetStream() {
 	case "":
 	case "stdout":

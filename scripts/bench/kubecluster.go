@@ -9,8 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -140,92 +138,6 @@ func (c *cluster) clear() error {
 		return errors.Join(err, last)
 	}
 	return nil
-}
-
-// observed is when the last of the Jobs was created, and when the last pod ended, as a watch saw it.
-type observed struct{ created, ended time.Time }
-
-// observe watches until n Jobs were created and n pods have succeeded. It watches when it returns; wait gives what it saw.
-func (c *cluster) observe(n int) (wait func() (observed, error), stop func(), err error) {
-	ctx, cancel := context.WithCancel(c.ctx)
-	var seen observed
-	var work sync.WaitGroup
-	progress := make(chan struct{}, 1)
-	var counts [2]atomic.Int64
-	follow := func(i int, at *time.Time, start func(context.Context) (*follower, error)) error {
-		f, err := start(ctx)
-		if err != nil {
-			return err
-		}
-		work.Go(func() {
-			for counts[i].Load() < int64(n) && f.next() {
-				if counts[i].Add(1) == int64(n) {
-					*at = time.Now()
-				}
-				select {
-				case progress <- struct{}{}:
-				default:
-				}
-			}
-			f.stop()
-		})
-		return nil
-	}
-	stop = func() { cancel(); work.Wait() }
-	err = follow(0, &seen.created, c.newJobs)
-	if err == nil {
-		err = follow(1, &seen.ended, c.newEnds)
-	}
-	if err != nil {
-		stop()
-		return nil, nil, fmt.Errorf("cannot watch the cluster: %w", err)
-	}
-	wait = func() (observed, error) {
-		for counts[0].Load()+counts[1].Load() < 2*int64(n) {
-			select {
-			case <-progress:
-			case <-time.After(patience):
-				return seen, fmt.Errorf("no progress for %v: %d Jobs were created and %d pods have succeeded of %d", patience, counts[0].Load(), counts[1].Load(), n)
-			case <-c.ctx.Done():
-				return seen, c.ctx.Err()
-			}
-		}
-		work.Wait()
-		return seen, nil
-	}
-	return wait, stop, nil
-}
-
-// bare creates n Jobs like the one given, as fast as parallel loops can, and does nothing else. It gives how long it took until all
-// were created, and until all had ended.
-func (c *cluster) bare(like *batchv1.Job, n int) (created, ended time.Duration, err error) {
-	wait, stop, err := c.observe(n)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer stop()
-	began := time.Now()
-	var next atomic.Int64
-	var failed atomic.Pointer[error]
-	var wg sync.WaitGroup
-	for range parallel {
-		wg.Go(func() {
-			for k := next.Add(1); k <= int64(n); k = next.Add(1) {
-				job := like.DeepCopy()
-				job.Name = fmt.Sprintf("bare-%d", k)
-				if _, err := c.api.BatchV1().Jobs(c.namespace).Create(c.ctx, job, metav1.CreateOptions{}); err != nil {
-					failed.Store(&err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if err := failed.Load(); err != nil {
-		return 0, 0, fmt.Errorf("cannot create a Job: %w", *err)
-	}
-	seen, err := wait()
-	return seen.created.Sub(began), seen.ended.Sub(began), err
 }
 
 // sample gives one of the Jobs that there are, as it was before the cluster added to it, and as one of nobody's.

@@ -26,9 +26,10 @@ type masterProcess struct {
 	stderr bytes.Buffer
 	read   chan struct{} // closed once its output is at its end
 
-	// cpu is the time that it took of processors, peak its greatest resident memory in bytes. They are known once it has ended.
-	cpu  time.Duration
-	peak float64
+	// cpu is the time that it took of processors, peak its greatest resident memory in bytes, of which program are pages of its file.
+	// They are known once it has ended.
+	cpu           time.Duration
+	peak, program float64
 }
 
 // masterProgram builds the master, once.
@@ -38,6 +39,7 @@ func (b *bench) masterProgram() (string, error) {
 		return program, nil
 	}
 	build := exec.CommandContext(b.ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", program, "github.com/clic-orchestrator/clic/master/clic-master")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as in the image
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot build clic-master: %w\n%s", err, out)
 	}
@@ -102,6 +104,9 @@ func (p *masterProcess) stop() error {
 		var kib float64
 		if _, err := fmt.Sscanf(line, "VmHWM: %f kB", &kib); err == nil {
 			p.peak = kib * 1024
+		}
+		if _, err := fmt.Sscanf(line, "RssFile: %f kB", &kib); err == nil {
+			p.program = kib * 1024
 		}
 	}
 	if p.client != nil {

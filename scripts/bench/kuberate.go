@@ -3,111 +3,196 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
 
 	thriftmaster "github.com/clic-orchestrator/clic/idl/gen/master"
 )
 
-// rate is what came of one run of many stages, and of the bare loop beside it.
-type rate struct {
-	stages int
+// lap is one run of many stages, by a master or by the bare loop.
+type lap struct {
 	// submitted, created and ended are how long it took until all tasks were, until all Jobs were there, and until all was over.
-	submitted              time.Duration
-	created, ended         time.Duration
-	bareCreated, bareEnded time.Duration
-	cpu, bareCPU           time.Duration // of the master; of the bare loop and what watches it
-	memory                 float64       // bytes
+	submitted, created, ended time.Duration
+	cpu                       time.Duration
+	memory, program           float64 // bytes, at its peak; what of it are pages of files, the program's nearly all of them
+	load                      string  // of the machine, before it
 }
 
-// kubeRate measures how many stages per second a master gets through on simulated nodes, and what it needs for that.
-func kubeRate(b *bench) error {
+// contest is a load that a master and the bare loop carry in turn.
+type contest struct {
+	name, what     string
+	tasks, stages  int // stages of each task
+	width          int // chains of a DAG
+	ours           []lap
+	bare, followed []lap
+}
+
+func (x *contest) total() int { return x.tasks * x.stages }
+
+// kubeTasks measures how many tasks of one stage per second a master gets through on simulated nodes, and what it needs for that.
+func kubeTasks(b *bench) error {
+	return b.contests([]*contest{{name: "tasks", what: "tasks of one stage", tasks: b.pick(2000, 60), stages: 1}})
+}
+
+// kubeDAG measures the same for the stages of one large DAG, and whether a larger one is slower.
+func kubeDAG(b *bench) error {
+	width := b.pick(250, 20)
+	what := fmt.Sprintf("stages of a DAG, %d beside each other", width)
+	small := &contest{name: "dag-1000", what: what, tasks: 1, stages: b.pick(1000, 60), width: width}
+	large := &contest{name: "dag-5000", what: what, tasks: 1, stages: b.pick(5000, 120), width: width}
+	if err := b.contests([]*contest{small, large}); err != nil {
+		return err
+	}
+	b.tell("kube/dag-evenness", large.perSecond(large.ours, ended)/small.perSecond(small.ours, ended), "times", "at least 1",
+		fmt.Sprintf("the rate of the DAG of %d stages by that of %d, which take turns", large.stages, small.stages))
+	b.tell("kube/dag-evenness-chained", large.perSecond(large.followed, ended)/small.perSecond(small.followed, ended), "times", "",
+		"the same of the loop that creates a Job when it sees the end of the one before it: what the cluster itself makes of more Jobs")
+	b.tell("kube/dag-evenness-cpu", small.perStage(small.ours)/large.perStage(large.ours), "times", "at least 1",
+		"the master's processor time by stages, of the small one by the large one")
+	return nil
+}
+
+// contests has a master and the bare loops carry every load in turn: what else the machine does, and what the cluster keeps of earlier
+// runs, is for or against all of them alike.
+func (b *bench) contests(all []*contest) error {
 	return b.withCluster(func(c *cluster) error {
 		nodes, err := c.simulated()
 		if err != nil {
 			return err
 		}
-		width := b.pick(250, 20)
-		rates := map[string]*rate{}
-		for _, x := range []struct {
-			name, what string
-			tasks      int
-			stages     int // of each
-		}{
-			{"tasks", "tasks of one stage", b.pick(2000, 60), 1},
-			{"dag-1000", fmt.Sprintf("stages of a DAG, %d beside each other", width), 1, b.pick(1000, 60)},
-			{"dag-5000", fmt.Sprintf("stages of a DAG, %d beside each other", width), 1, b.pick(5000, 120)},
-		} {
-			r, err := b.rate(c, x.tasks, kubePlan(x.stages, width), x.tasks*x.stages)
-			if err != nil {
-				return err
+		var like *batchv1.Job
+		for range b.pick(2, 1) {
+			for _, x := range all {
+				if like, err = b.contest(c, x, like); err != nil {
+					return err
+				}
 			}
-			rates[x.name] = r
-			b.tellRate("kube/"+x.name, fmt.Sprintf("%d simulated nodes, %d %s, clic-master a process of its own with bolt (fsync)", nodes, r.stages, x.what), r)
 		}
-		small, large := rates["dag-1000"], rates["dag-5000"]
-		b.tell("kube/dag-evenness", large.perSecond(large.ended)/small.perSecond(small.ended), "times", "at least 1",
-			fmt.Sprintf("the rate of the DAG of %d stages by that of %d", large.stages, small.stages))
-		b.tell("kube/dag-evenness-bare", large.perSecond(large.bareEnded)/small.perSecond(small.bareEnded), "times", "",
-			"the same of the bare loop: what the cluster itself makes of more Jobs")
+		for _, x := range all {
+			b.tellContest("kube/"+x.name, fmt.Sprintf("%d simulated nodes, %d %s, clic-master a process of its own with bolt (fsync)", nodes, x.total(), x.what), x)
+		}
 		return nil
 	})
 }
 
-func (r *rate) perSecond(took time.Duration) float64 { return float64(r.stages) / took.Seconds() }
-
-func (b *bench) tellRate(name, what string, r *rate) {
-	loop := fmt.Sprintf("a loop that only creates %d such Jobs, %d at a time, next to it", r.stages, parallel)
-	for _, x := range []struct {
-		name, until string
-		ours, bare  time.Duration
-	}{
-		{name + "-created", "until all Jobs were created", r.created, r.bareCreated},
-		{name, "until all had ended", r.ended, r.bareEnded},
-	} {
-		b.tell(x.name, r.perSecond(x.ours), "stages/s", "", what+", from the first submit "+x.until)
-		b.tell(x.name+"-bare", r.perSecond(x.bare), "Jobs/s", "", loop+", "+x.until)
-		b.tell(x.name+"-ratio", x.bare.Seconds()/x.ours.Seconds(), "of bare", "at least 0.9", "of the two above")
+// contest has all carry a load once. The master goes first where there is no Job yet to make others like, and else last.
+func (b *bench) contest(c *cluster, x *contest, like *batchv1.Job) (*batchv1.Job, error) {
+	turns := []func() error{
+		func() error {
+			r, err := b.masterRun(c, x)
+			x.ours = append(x.ours, r)
+			if err == nil {
+				like, err = c.sample()
+			}
+			return err
+		},
+		func() error {
+			r, err := c.bare(like, x.total(), 0)
+			x.bare = append(x.bare, r)
+			return err
+		},
 	}
-	b.tell(name+"-submitted", r.submitted.Seconds(), "s", "", fmt.Sprintf("until the last submit was answered, %d clients", submitters))
-	thousands := float64(r.stages) / 1000
-	b.tell(name+"-cpu", r.cpu.Seconds()/thousands, "s/1000 stages", "under 1.5", "user and system time of the master, from its start to its end, by 1,000 stages")
-	b.tell(name+"-cpu-bare", r.bareCPU.Seconds()/thousands, "s/1000 Jobs", "", "the same of the bare loop with a watch of Jobs and one of ended pods, which is less than what a master has to see")
-	b.tell(name+"-memory", r.memory/(1<<20)/thousands, "MiB/1000 stages", "under 80",
-		fmt.Sprintf("the master's peak resident memory by 1,000 stages; in all %.0f MiB", r.memory/(1<<20)))
+	if x.width > 0 {
+		turns = append(turns, func() error {
+			r, err := c.bare(like, x.total(), x.width)
+			x.followed = append(x.followed, r)
+			return err
+		})
+	}
+	if like != nil {
+		slices.Reverse(turns)
+	}
+	for _, turn := range turns {
+		if err := errors.Join(turn(), c.clear()); err != nil {
+			return nil, err
+		}
+	}
+	return like, nil
 }
 
-// rate runs so many tasks of a plan by a master, stages Jobs in all, and then the bare loop.
-func (b *bench) rate(c *cluster, tasks int, yaml string, stages int) (r *rate, err error) {
-	r = &rate{stages: stages}
+func created(r lap) time.Duration { return r.created }
+func ended(r lap) time.Duration   { return r.ended }
+
+// perSecond is the median rate of stages.
+func (x *contest) perSecond(runs []lap, until func(lap) time.Duration) float64 {
+	return float64(x.total()) / mid(runs, func(r lap) float64 { return until(r).Seconds() })
+}
+
+// perStage is the median processor time in milliseconds.
+func (x *contest) perStage(runs []lap) float64 {
+	return mid(runs, func(r lap) float64 { return r.cpu.Seconds() }) * 1000 / float64(x.total())
+}
+
+// mid is the middle of something that runs have: of two the mean.
+func mid(runs []lap, of func(lap) float64) float64 {
+	var all []float64
+	for _, r := range runs {
+		all = append(all, of(r))
+	}
+	slices.Sort(all)
+	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
+}
+
+// tellContest prints what came of it. The Jobs of a DAG come one after the other, so that only the end counts there.
+func (b *bench) tellContest(name, what string, x *contest) {
+	loop := fmt.Sprintf("a loop that only creates %d such Jobs, %d at a time, and waits for their ends, in turn with it", x.total(), parallel)
+	compare := func(name, until string, of func(lap) time.Duration) {
+		b.tell(name, x.perSecond(x.ours, of), "stages/s", "", fmt.Sprintf("%s, from the first submit %s; median of %d, load %s", what, until, len(x.ours), loads(x.ours)))
+		b.tell(name+"-bare", x.perSecond(x.bare, of), "Jobs/s", "", fmt.Sprintf("%s, %s; load %s", loop, until, loads(x.bare)))
+		b.tell(name+"-ratio", x.perSecond(x.ours, of)/x.perSecond(x.bare, of), "of bare", "at least 0.9", "of the two above")
+	}
+	if x.width == 0 {
+		compare(name+"-created", "until all Jobs were created", created)
+	}
+	compare(name, "until all had ended", ended)
+	if x.width > 0 {
+		b.tell(name+"-chained", x.perSecond(x.followed, ended), "Jobs/s", "",
+			"such a loop that creates each Job when it sees the end of the one before it in its chain; load "+loads(x.followed))
+		b.tell(name+"-chained-ratio", x.perSecond(x.ours, ended)/x.perSecond(x.followed, ended), "of chained", "",
+			"clic by that: what it adds to what the order of the stages itself costs")
+	} else {
+		b.tell(name+"-submitted", mid(x.ours, func(r lap) float64 { return r.submitted.Seconds() }), "s", "",
+			fmt.Sprintf("until the last submit was answered, %d clients", submitters))
+	}
+	b.tell(name+"-cpu", x.perStage(x.ours), "s/1000 stages", "under 1.5", "user and system time of the master, from its start to its end, by 1,000 stages")
+	b.tell(name+"-cpu-bare", x.perStage(x.bare), "s/1000 Jobs", "", "the same of the bare loop with a watch of Jobs and one of ended pods, which is less than what a master has to see")
+	memory := mid(x.ours, func(r lap) float64 { return r.memory / (1 << 20) })
+	program := mid(x.ours, func(r lap) float64 { return r.program / (1 << 20) })
+	b.tell(name+"-memory", memory*1000/float64(x.total()), "MiB/1000 stages", "under 80",
+		fmt.Sprintf("the master's peak resident memory by 1,000 stages; in all %.0f MiB, of which %.0f are pages of its program file", memory, program))
+}
+
+// loads are what the machine had to do before each run.
+func loads(runs []lap) string {
+	var all []string
+	for _, r := range runs {
+		now, _, _ := strings.Cut(r.load, " ")
+		all = append(all, now)
+	}
+	return strings.Join(all, ", ")
+}
+
+// masterRun has a new master carry a load. Its Jobs are there afterwards.
+func (b *bench) masterRun(c *cluster, x *contest) (r lap, err error) {
+	r.load = load()
 	p, err := b.startMaster(c)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	began := time.Now()
-	submitted, seen, err := b.submitAll(c, p, tasks, yaml, stages)
+	submitted, seen, err := b.submitAll(c, p, x.tasks, kubePlan(x.stages, max(x.width, 1)), x.total())
 	r.submitted, r.created, r.ended = submitted.Sub(began), seen.created.Sub(began), time.Since(began)
 	stopped := p.stop()
-	r.cpu, r.memory = p.cpu, p.peak
+	r.cpu, r.memory, r.program = p.cpu, p.peak, p.program
 	if err := errors.Join(err, stopped); err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, p.errors())
+		return r, fmt.Errorf("%w\n%s", err, p.errors())
 	}
-	like, err := c.sample()
-	if err == nil {
-		err = c.clear()
-	}
-	if err != nil {
-		return nil, err
-	}
-	before := ownCPU()
-	if r.bareCreated, r.bareEnded, err = c.bare(like, stages); err != nil {
-		return nil, err
-	}
-	r.bareCPU = ownCPU() - before
-	return r, c.clear()
+	return r, nil
 }
 
 // submitters is how many clients submit beside each other.
@@ -115,7 +200,7 @@ const submitters = 16
 
 // submitAll submits the tasks, and waits until the master has seen the end of all. It says when the last was submitted.
 func (b *bench) submitAll(c *cluster, p *masterProcess, tasks int, yaml string, stages int) (submitted time.Time, seen observed, err error) {
-	wait, stop, err := c.observe(stages)
+	wait, stop, err := c.observe(stages, nil)
 	if err != nil {
 		return submitted, seen, err
 	}
@@ -138,7 +223,7 @@ func (b *bench) submitAll(c *cluster, p *masterProcess, tasks int, yaml string, 
 		return submitted, seen, fmt.Errorf("cannot submit: %w", *err)
 	}
 	submitted = time.Now()
-	if seen, err = wait(); err != nil {
+	if seen, err = wait(b.ctx); err != nil {
 		return submitted, seen, err
 	}
 	return submitted, seen, b.allEnded(c, p)
@@ -159,13 +244,4 @@ func (b *bench) allEnded(c *cluster, p *masterProcess) error {
 		err = fmt.Errorf("task %s has failed: %s", page.Tasks[0].TaskName, strings.TrimSpace(page.Tasks[0].Message))
 	}
 	return err
-}
-
-// ownCPU is the processor time that this program has used so far.
-func ownCPU() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -79,7 +79,8 @@ var measurements = []measurement{
 	{name: "version", run: startUp},
 	{name: "kube-real", run: kubeReal, cluster: true},
 	{name: "kube-steps", run: kubeSteps, cluster: true},
-	{name: "kube-rate", run: kubeRate, cluster: true},
+	{name: "kube-tasks", run: kubeTasks, cluster: true},
+	{name: "kube-dag", run: kubeDAG, cluster: true},
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {

@@ -51,6 +51,37 @@ func TestTopLevel(t *testing.T) {
 	}
 }
 
+// TestProgramsStaySmall asks the go command what is in a program, because what other modules import is not in our sources. That the result
+// depends on these is known from the other tests, which open them all, and on other modules from go.mod.
+func TestProgramsStaySmall(t *testing.T) {
+	root := projectRoot(t)
+	for _, p := range programs {
+		list := exec.CommandContext(t.Context(), "go", "list", "-deps", "./"+p.packages)
+		list.Dir = root
+		out, err := list.Output()
+		if err != nil {
+			t.Fatalf("cannot list what is in %s: %v", p.packages, err)
+		}
+		for _, problem := range p.check(strings.Fields(string(out))) {
+			t.Error(problem)
+		}
+	}
+}
+
+// check says which of the packages must not be in the program.
+func (p program) check(packages []string) []string {
+	var problems []string
+	for _, imported := range packages {
+		for _, prefix := range p.without {
+			own := imported == prefix || strings.HasPrefix(imported, strings.TrimSuffix(prefix, "/")+"/")
+			if own && imported != module+"/executors/kube/kubeconf" {
+				problems = append(problems, fmt.Sprintf("%s has %s in it", p.packages, imported))
+			}
+		}
+	}
+	return problems
+}
+
 // checkImports says what is wrong with a file's imports, a sentence each.
 func checkImports(src source) []string {
 	own, ok := layerOf(src.dir)
@@ -188,6 +219,11 @@ func TestRules(t *testing.T) {
 		{"master/console/server_test.go", "github.com/apache/thrift/lib/go/thrift", false},
 		{"master/run.go", module + "/master/rpc", false},
 		{"master/run.go", module + "/executors/local", false},
+		{"master/run.go", module + "/executors/kube/kubeconf", false},
+		{"master/run.go", module + "/executors/kube", true},
+		{"master/run_test.go", module + "/executors/kube", false},
+		{"master/clic-master/main.go", module + "/executors/kube", false},
+		{"executors/kube/kubeconf/kubeconf.go", "k8s.io/client-go/rest", true},
 		{"master/run.go", module + "/idl/gen/master", true},
 		{"master/run.go", module + "/shell/submit", true},
 		{"shell/submit/submit.go", module + "/idl/gen/master", false},
@@ -205,6 +241,23 @@ func TestRules(t *testing.T) {
 				t.Errorf("refused: %v, want %v: %s", refused, test.refused, strings.Join(problems, "; "))
 			}
 		})
+	}
+}
+
+func TestRulesOnPrograms(t *testing.T) {
+	p := program{"shell/clic", []string{"k8s.io/client-go/kubernetes", module + "/executors/kube", "k8s.io/api/"}}
+	got := p.check([]string{
+		"errors", "k8s.io/client-go/rest", "k8s.io/client-go/kubernetes", "k8s.io/client-go/kubernetes/scheme", "k8s.io/client-go/kubernetesx",
+		"k8s.io/api/core/v1", module + "/executors/kube", module + "/executors/kube/kubeconf",
+	})
+	want := []string{
+		"shell/clic has k8s.io/client-go/kubernetes in it",
+		"shell/clic has k8s.io/client-go/kubernetes/scheme in it",
+		"shell/clic has k8s.io/api/core/v1 in it",
+		"shell/clic has " + module + "/executors/kube in it",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("problems found (-want +got):\n%s", diff)
 	}
 }
 

@@ -45,7 +45,7 @@ var above = []tree{"executors/...", "master/...", "shell/...", "idl/..."}
 // master/console <- master. Adapters see the contract that they fulfil and never each other.
 var layers = []layer{
 	{packages: "dag/...", never: above}, // nothing but the standard library
-	{packages: "dag/plan/...", project: []tree{"dag"}, never: above, modules: planModules},
+	{packages: "dag/plan/...", project: []tree{"dag", "dag/sparkapp"}, never: above, modules: planModules},
 	{
 		packages: "dag/dagtest/...", project: []tree{"dag"}, never: above,
 		modules: []string{"pgregory.net/rapid", "github.com/google/go-cmp/"},
@@ -54,10 +54,14 @@ var layers = []layer{
 	// The contract and the decorators around it; each adapter is a layer of its own.
 	{packages: "executors/...", project: []tree{"dag"}, never: []tree{"master/...", "shell/..."}, modules: anyModule},
 	{packages: "executors/local/...", project: []tree{"dag", "executors"}, never: otherExecutors("local"), modules: anyModule},
-	{packages: "executors/kube/...", project: []tree{"dag", "executors"}, never: otherExecutors("kube"), modules: anyModule},
+	{packages: "executors/kube/...", project: []tree{"dag", "executors", "executors/kube/kubeconf"}, never: otherExecutors("kube"), modules: anyModule},
+	// How it is configured is read by programs that do not speak to clusters.
+	{packages: "executors/kube/kubeconf", modules: []string{"k8s.io/api/core/", "k8s.io/apimachinery/"}, never: otherExecutors("kube")},
 	// A decorator, whose tests put a real executor under it.
 	{packages: "executors/output", project: []tree{"dag", "executors"}, never: []tree{"master/...", "shell/..."}, modules: anyModule},
-	{packages: "executors/spark/...", project: []tree{"dag", "executors"}, never: otherExecutors("spark"), modules: anyModule},
+	{packages: "executors/spark/...", project: []tree{"dag", "dag/sparkapp", "executors"}, never: otherExecutors("spark"), modules: anyModule},
+	// The configuration and the translation are read by programs that do not speak to clusters; pods does.
+	{packages: "executors/spark", project: []tree{"dag", "dag/sparkapp", "executors"}, never: otherExecutors("spark"), modules: []string{}},
 
 	{
 		packages: "master/store/...", project: []tree{"dag/..."}, modules: anyModule,
@@ -90,8 +94,12 @@ var layers = []layer{
 	{packages: "master/rpc/...", project: append(frontEndMay, "idl/gen/..."), modules: anyModule},
 	{packages: "master/console/...", project: frontEndMay, modules: anyModule},
 
-	// The composition root, and what drives whole masters. In tests they use the shell as a person would.
-	{packages: "master/...", project: []tree{"dag/...", "executors/...", "master/..."}, modules: anyModule},
+	// The composition root, and what drives whole masters. In tests they use the shell as a person would. The shell has private masters in
+	// it, so what not every master needs comes in through master.Makers from the program.
+	{
+		packages: "master/...", modules: anyModule,
+		project: []tree{"dag/...", "executors", "executors/local/...", "executors/kube/kubeconf", "executors/output", "executors/spark", "master/..."},
+	},
 	{packages: "master/clic-master", project: []tree{"dag/...", "executors/...", "master/...", "idl/gen/..."}, modules: anyModule},
 
 	// The shell talks to a master over the wire, or starts a private one through its composition root. It also checks plans on
@@ -114,6 +122,20 @@ var layers = []layer{
 	// What people run on the project from outside sees all of it.
 	{packages: "scripts/...", project: []tree{"..."}, modules: anyModule},
 	{packages: "deploy/...", project: []tree{"..."}, modules: anyModule},
+}
+
+// A program lists what must not be in it, however many imports away it is.
+type program struct {
+	packages string
+	// without are import path prefixes.
+	without []string
+}
+
+// programs are those that would be far larger, or could do what they are not meant to.
+var programs = []program{
+	// Reading plans takes Argo's types, and those take the client's configuration, but nothing that has a cluster's API in it.
+	{"shell/clic", []string{"k8s.io/client-go/kubernetes", "k8s.io/client-go/informers", "k8s.io/client-go/tools/cache", module + "/executors/kube"}},
+	{"shell/clic-stage", []string{"k8s.io/", module + "/dag/plan", module + "/master"}},
 }
 
 // thrift is the import path prefix of Thrift's own library, and thriftUsers the only packages that may import it or the

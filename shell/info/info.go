@@ -65,11 +65,19 @@ type info struct {
 	StaleSince   time.Time `json:"staleSince,omitzero"`
 	StoreTrouble string    `json:"storeTrouble,omitempty"`
 	Executors    []string  `json:"executors"`
+	Troubles     []trouble `json:"troubles,omitempty"`
 	Started      time.Time `json:"started,omitzero"`
 	Epoch        int64     `json:"epoch"`
 	ActiveTasks  int32     `json:"activeTasks"`
 	ActiveStages int32     `json:"activeStages"`
 	Members      []member  `json:"members,omitempty"`
+}
+
+// trouble is an executor in the JSON form that can do nothing at the moment.
+type trouble struct {
+	Executor string    `json:"executor"`
+	Reason   string    `json:"reason"`
+	Since    time.Time `json:"since,omitzero"`
 }
 
 // member is a master of several in the JSON form.
@@ -118,6 +126,9 @@ func describe(m discover.Master, address string, i *master.MasterInfo) info {
 		Executors: append([]string{}, i.Executors...), Started: client.Millis(i.Started), Epoch: i.Epoch,
 		ActiveTasks: i.ActiveTasks, ActiveStages: i.ActiveStages,
 	}
+	for _, one := range i.Troubles {
+		v.Troubles = append(v.Troubles, trouble{Executor: one.Executor, Reason: one.Reason, Since: client.Millis(one.Since)})
+	}
 	for _, one := range i.Members {
 		v.Members = append(v.Members, member{
 			ID: one.ID, Address: one.Address, Leads: one.Leads, Version: one.Version, Host: one.Host, PID: one.Pid,
@@ -132,6 +143,9 @@ func (v info) utc() info {
 	v.Started, v.StaleSince = v.Started.UTC(), v.StaleSince.UTC()
 	for i := range v.Members {
 		v.Members[i].Started = v.Members[i].Started.UTC()
+	}
+	for i := range v.Troubles {
+		v.Troubles[i].Since = v.Troubles[i].Since.UTC()
 	}
 	return v
 }
@@ -156,8 +170,13 @@ func printFacts(opts *InfoOptions, v info) error {
 		{"Store", v.Store},
 		{"Trouble", v.trouble()},
 		{"Executors", strings.Join(v.Executors, ", ")},
-		{"Active", fmt.Sprintf("%s, %s", output.Count(int(v.ActiveTasks), "task"), output.Count(int(v.ActiveStages), "stage"))},
 	}
+	for _, t := range v.Troubles {
+		facts = append(facts, [2]string{"Trouble", fmt.Sprintf("executor %s can do nothing since %s: %s", t.Executor, output.Moment(t.Since), t.Reason)})
+	}
+	facts = append(facts, [][2]string{
+		{"Active", fmt.Sprintf("%s, %s", output.Count(int(v.ActiveTasks), "task"), output.Count(int(v.ActiveStages), "stage"))},
+	}...)
 	style := opts.IO.Style()
 	for _, line := range facts {
 		if line[1] == "" && (line[0] == "Role" || line[0] == "Trouble") {

@@ -18,35 +18,43 @@ import (
 	"github.com/clic-orchestrator/clic/shell/factory"
 	"github.com/clic-orchestrator/clic/shell/follow"
 	"github.com/clic-orchestrator/clic/shell/iostreams"
+	"github.com/clic-orchestrator/clic/shell/output"
 	"github.com/clic-orchestrator/clic/shell/resolve"
+	"github.com/clic-orchestrator/clic/shell/when"
 )
 
 // LogsOptions are the arguments of the command.
 type LogsOptions struct {
 	IO     *iostreams.Streams
 	Client func() (*client.Client, error)
+	Now    func() time.Time
 
 	Ref     string
 	Follow  bool
 	Attempt int
 	Tail    int
+	Since   string
 	Stream  string
 	Prefix  bool
+
+	since time.Time // what Since says
 }
 
 // NewCmdLogs makes the command. runF replaces the run function in tests.
 func NewCmdLogs(f *factory.Factory, runF func(*LogsOptions) error) *cobra.Command {
-	opts := &LogsOptions{IO: f.IO, Client: f.Client}
+	opts := &LogsOptions{IO: f.IO, Client: f.Client, Now: f.Now}
 	cmd := &cobra.Command{
 		Use:     "logs {STAGE | TASK}",
 		Aliases: []string{"log"},
 		Short:   "Show what a stage has written",
 		Long: `Show the standard and error output of a stage's newest attempt, or of another one with --attempt.
 With --follow the output is shown as it is written, until the attempt ends.
+With --since only what was written since then is shown. Where the stage runs on the master's own machine, nobody notes when each
+line was written: all is shown if anything was written since then, and else nothing.
 
 For a task the logs of all its stages are shown, each line with the name of its stage in front.`,
 		Example: `  clic logs wordcount-qwertyui-java-3
-  clic logs wordcount-qwertyui/count -f
+  clic logs wordcount-qwertyui/count -f --since 10m
   clic logs wordcount-qwertyui/count --attempt 0 --stream stderr --tail 20
   clic logs wordcount-qwertyui`,
 		Args:              args.Exactly("STAGE"),
@@ -63,6 +71,7 @@ For a task the logs of all its stages are shown, each line with the name of its 
 	fl.BoolVarP(&opts.Follow, "follow", "f", false, "go on until the attempt has ended")
 	fl.IntVar(&opts.Attempt, "attempt", -1, "`number` of the attempt, counted from 0; -1 for the newest")
 	fl.IntVar(&opts.Tail, "tail", -1, "only the last `lines`; -1 for all")
+	fl.StringVar(&opts.Since, "since", "", "only what was written at or after this `time` (10m, 06:00, 2026-01-31, RFC 3339)")
 	fl.StringVar(&opts.Stream, "stream", "", "only stdout or only stderr")
 	fl.BoolVar(&opts.Prefix, "prefix", false, "put the stage's name in front of each line")
 	_ = cmd.RegisterFlagCompletionFunc("stream", cobra.FixedCompletions([]string{"stdout", "stderr"}, cobra.ShellCompDirectiveNoFileComp))
@@ -80,6 +89,13 @@ func logsRun(ctx context.Context, opts *LogsOptions) error {
 	}
 	if opts.Tail < -1 || opts.Tail == 0 {
 		return exit.Usagef("--tail must be -1 or more than 0")
+	}
+	if opts.Since != "" {
+		since, err := when.Past(opts.Since, opts.Now())
+		if err != nil {
+			return exit.Usagef("--since: %v", err)
+		}
+		opts.since = since
 	}
 	c, err := opts.Client()
 	if err != nil {
@@ -153,6 +169,9 @@ func (r *reader) run(ctx context.Context) error {
 	if r.opts.Tail > 0 {
 		req.Offset, req.TailLines = nil, new(int32(r.opts.Tail))
 	}
+	if !r.opts.since.IsZero() {
+		req.Since = new(r.opts.since.UnixMilli())
+	}
 	printed := false
 	for {
 		data, err := r.read(ctx, req)
@@ -165,7 +184,11 @@ func (r *reader) run(ctx context.Context) error {
 		printed = printed || len(data.Data) > 0
 		if data.Done && len(data.Data) == 0 || !r.opts.Follow && (data.Done || len(data.Data) == 0) {
 			if !printed {
-				fmt.Fprintf(r.opts.IO.Err, "Stage %s has printed nothing; it is %s.\n", r.stage.StageId, r.stage.State)
+				since := ""
+				if !r.opts.since.IsZero() {
+					since = " since " + output.Moment(r.opts.since)
+				}
+				fmt.Fprintf(r.opts.IO.Err, "Stage %s has printed nothing%s; it is %s.\n", r.stage.StageId, since, r.stage.State)
 			}
 			return nil
 		}

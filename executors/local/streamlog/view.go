@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // piece is a part of a log as people read it: bytes of a file, or a text that stands for bytes that were dropped.
@@ -85,6 +86,23 @@ func (l *Log) Next() (View, error) {
 	view, pos, err := look(l.dir, l.want, l.pos)
 	l.pos = pos
 	return view, err
+}
+
+// Written is when the log in dir was last written to, zero if it never was.
+func Written(dir string) time.Time {
+	var last time.Time
+	for _, s := range []Stream{Stdout, Stderr} {
+		segs, err := segments(dir, s)
+		if err != nil {
+			continue
+		}
+		for _, seg := range segs {
+			if info, err := os.Stat(seg.file); err == nil && seg.size > 0 && info.ModTime().After(last) {
+				last = info.ModTime()
+			}
+		}
+	}
+	return last
 }
 
 // look gives what is there behind pos, and the position behind that. want chooses the streams.

@@ -8943,6 +8943,9 @@ func (p *EventPage) String() string {
 //   - TailLines
 //   - Stream: "stdout", "stderr" or empty for both.
 //   - WaitMillis: Wait up to so long for more, where there is nothing after offset yet.
+//   - Since: Leaves out what was written before; offsets then count from there. Where it is not known when each line was written, all is given
+//
+// of a log that was written to since then, and nothing of another.
 type LogRequest struct {
 	StageId    string  `thrift:"stageId,1" db:"stageId" json:"stageId"`
 	Attempt    *int32  `thrift:"attempt,2" db:"attempt" json:"attempt,omitempty"`
@@ -8951,6 +8954,7 @@ type LogRequest struct {
 	TailLines  *int32  `thrift:"tailLines,5" db:"tailLines" json:"tailLines,omitempty"`
 	Stream     *string `thrift:"stream,6" db:"stream" json:"stream,omitempty"`
 	WaitMillis *int64  `thrift:"waitMillis,7" db:"waitMillis" json:"waitMillis,omitempty"`
+	Since      *int64  `thrift:"since,8" db:"since" json:"since,omitempty"`
 }
 
 func NewLogRequest() *LogRequest {
@@ -9014,6 +9018,15 @@ func (p *LogRequest) GetWaitMillis() int64 {
 	}
 	return *p.WaitMillis
 }
+
+var LogRequest_Since_DEFAULT int64
+
+func (p *LogRequest) GetSince() int64 {
+	if !p.IsSetSince() {
+		return LogRequest_Since_DEFAULT
+	}
+	return *p.Since
+}
 func (p *LogRequest) IsSetAttempt() bool {
 	return p.Attempt != nil
 }
@@ -9036,6 +9049,10 @@ func (p *LogRequest) IsSetStream() bool {
 
 func (p *LogRequest) IsSetWaitMillis() bool {
 	return p.WaitMillis != nil
+}
+
+func (p *LogRequest) IsSetSince() bool {
+	return p.Since != nil
 }
 
 func (p *LogRequest) Read(ctx context.Context, iprot thrift.TProtocol) error {
@@ -9122,6 +9139,16 @@ func (p *LogRequest) Read(ctx context.Context, iprot thrift.TProtocol) error {
 					return err
 				}
 			}
+		case 8:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField8(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
 		default:
 			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
 				return err
@@ -9200,6 +9227,15 @@ func (p *LogRequest) ReadField7(ctx context.Context, iprot thrift.TProtocol) err
 	return nil
 }
 
+func (p *LogRequest) ReadField8(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 8: ", err)
+	} else {
+		p.Since = &v
+	}
+	return nil
+}
+
 func (p *LogRequest) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "LogRequest"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
@@ -9224,6 +9260,9 @@ func (p *LogRequest) Write(ctx context.Context, oprot thrift.TProtocol) error {
 			return err
 		}
 		if err := p.writeField7(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField8(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -9339,6 +9378,21 @@ func (p *LogRequest) writeField7(ctx context.Context, oprot thrift.TProtocol) (e
 	return err
 }
 
+func (p *LogRequest) writeField8(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSince() {
+		if err := oprot.WriteFieldBegin(ctx, "since", thrift.I64, 8); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 8:since: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.Since)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.since (8) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 8:since: ", p), err)
+		}
+	}
+	return err
+}
+
 func (p *LogRequest) Equals(other *LogRequest) bool {
 	if p == other {
 		return true
@@ -9393,6 +9447,14 @@ func (p *LogRequest) Equals(other *LogRequest) bool {
 			return false
 		}
 		if (*p.WaitMillis) != (*other.WaitMillis) {
+			return false
+		}
+	}
+	if p.Since != other.Since {
+		if p.Since == nil || other.Since == nil {
+			return false
+		}
+		if (*p.Since) != (*other.Since) {
 			return false
 		}
 	}
@@ -11072,6 +11134,207 @@ func (p *Member) String() string {
 	return fmt.Sprintf("Member(%+v)", *p)
 }
 
+// Why an executor can do nothing, and since when.
+//
+// Attributes:
+//   - Executor
+//   - Reason
+//   - Since
+type ExecutorTrouble struct {
+	Executor string `thrift:"executor,1" db:"executor" json:"executor"`
+	Reason   string `thrift:"reason,2" db:"reason" json:"reason"`
+	Since    int64  `thrift:"since,3" db:"since" json:"since"`
+}
+
+func NewExecutorTrouble() *ExecutorTrouble {
+	return &ExecutorTrouble{}
+}
+
+func (p *ExecutorTrouble) GetExecutor() string {
+	return p.Executor
+}
+
+func (p *ExecutorTrouble) GetReason() string {
+	return p.Reason
+}
+
+func (p *ExecutorTrouble) GetSince() int64 {
+	return p.Since
+}
+func (p *ExecutorTrouble) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 3:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *ExecutorTrouble) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 1: ", err)
+	} else {
+		p.Executor = v
+	}
+	return nil
+}
+
+func (p *ExecutorTrouble) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.Reason = v
+	}
+	return nil
+}
+
+func (p *ExecutorTrouble) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 3: ", err)
+	} else {
+		p.Since = v
+	}
+	return nil
+}
+
+func (p *ExecutorTrouble) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "ExecutorTrouble"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *ExecutorTrouble) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "executor", thrift.STRING, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:executor: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Executor)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.executor (1) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:executor: ", p), err)
+	}
+	return err
+}
+
+func (p *ExecutorTrouble) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "reason", thrift.STRING, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:reason: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Reason)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.reason (2) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:reason: ", p), err)
+	}
+	return err
+}
+
+func (p *ExecutorTrouble) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "since", thrift.I64, 3); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:since: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Since)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.since (3) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:since: ", p), err)
+	}
+	return err
+}
+
+func (p *ExecutorTrouble) Equals(other *ExecutorTrouble) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if p.Executor != other.Executor {
+		return false
+	}
+	if p.Reason != other.Reason {
+		return false
+	}
+	if p.Since != other.Since {
+		return false
+	}
+	return true
+}
+
+func (p *ExecutorTrouble) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("ExecutorTrouble(%+v)", *p)
+}
+
 // Attributes:
 //   - Version
 //   - Address
@@ -11086,20 +11349,22 @@ func (p *Member) String() string {
 //   - Members: All masters of the store, the leader first; empty where the store serves one only.
 //   - StaleSince: Set while the store cannot be reached: since when, and why.
 //   - StoreTrouble
+//   - Troubles: Executors that can do nothing at the moment.
 type MasterInfo struct {
-	Version      string    `thrift:"version,1" db:"version" json:"version"`
-	Address      string    `thrift:"address,2" db:"address" json:"address"`
-	Store        string    `thrift:"store,3" db:"store" json:"store"`
-	Executors    []string  `thrift:"executors,4" db:"executors" json:"executors"`
-	Started      int64     `thrift:"started,5" db:"started" json:"started"`
-	Epoch        int64     `thrift:"epoch,6" db:"epoch" json:"epoch"`
-	ActiveTasks  int32     `thrift:"activeTasks,7" db:"activeTasks" json:"activeTasks"`
-	ActiveStages int32     `thrift:"activeStages,8" db:"activeStages" json:"activeStages"`
-	Role         string    `thrift:"role,9" db:"role" json:"role"`
-	Leader       string    `thrift:"leader,10" db:"leader" json:"leader"`
-	Members      []*Member `thrift:"members,11" db:"members" json:"members"`
-	StaleSince   *int64    `thrift:"staleSince,12" db:"staleSince" json:"staleSince,omitempty"`
-	StoreTrouble string    `thrift:"storeTrouble,13" db:"storeTrouble" json:"storeTrouble"`
+	Version      string             `thrift:"version,1" db:"version" json:"version"`
+	Address      string             `thrift:"address,2" db:"address" json:"address"`
+	Store        string             `thrift:"store,3" db:"store" json:"store"`
+	Executors    []string           `thrift:"executors,4" db:"executors" json:"executors"`
+	Started      int64              `thrift:"started,5" db:"started" json:"started"`
+	Epoch        int64              `thrift:"epoch,6" db:"epoch" json:"epoch"`
+	ActiveTasks  int32              `thrift:"activeTasks,7" db:"activeTasks" json:"activeTasks"`
+	ActiveStages int32              `thrift:"activeStages,8" db:"activeStages" json:"activeStages"`
+	Role         string             `thrift:"role,9" db:"role" json:"role"`
+	Leader       string             `thrift:"leader,10" db:"leader" json:"leader"`
+	Members      []*Member          `thrift:"members,11" db:"members" json:"members"`
+	StaleSince   *int64             `thrift:"staleSince,12" db:"staleSince" json:"staleSince,omitempty"`
+	StoreTrouble string             `thrift:"storeTrouble,13" db:"storeTrouble" json:"storeTrouble"`
+	Troubles     []*ExecutorTrouble `thrift:"troubles,14" db:"troubles" json:"troubles"`
 }
 
 func NewMasterInfo() *MasterInfo {
@@ -11161,6 +11426,10 @@ func (p *MasterInfo) GetStaleSince() int64 {
 
 func (p *MasterInfo) GetStoreTrouble() string {
 	return p.StoreTrouble
+}
+
+func (p *MasterInfo) GetTroubles() []*ExecutorTrouble {
+	return p.Troubles
 }
 func (p *MasterInfo) IsSetStaleSince() bool {
 	return p.StaleSince != nil
@@ -11303,6 +11572,16 @@ func (p *MasterInfo) Read(ctx context.Context, iprot thrift.TProtocol) error {
 		case 13:
 			if fieldTypeId == thrift.STRING {
 				if err := p.ReadField13(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 14:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField14(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -11466,6 +11745,26 @@ func (p *MasterInfo) ReadField13(ctx context.Context, iprot thrift.TProtocol) er
 	return nil
 }
 
+func (p *MasterInfo) ReadField14(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]*ExecutorTrouble, 0, size)
+	p.Troubles = tSlice
+	for i := 0; i < size; i++ {
+		_elem72 := &ExecutorTrouble{}
+		if err := _elem72.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem72), err)
+		}
+		p.Troubles = append(p.Troubles, _elem72)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
 func (p *MasterInfo) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "MasterInfo"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
@@ -11508,6 +11807,9 @@ func (p *MasterInfo) Write(ctx context.Context, oprot thrift.TProtocol) error {
 			return err
 		}
 		if err := p.writeField13(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField14(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -11707,6 +12009,27 @@ func (p *MasterInfo) writeField13(ctx context.Context, oprot thrift.TProtocol) (
 	return err
 }
 
+func (p *MasterInfo) writeField14(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "troubles", thrift.LIST, 14); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 14:troubles: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.STRUCT, len(p.Troubles)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Troubles {
+		if err := v.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", v), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 14:troubles: ", p), err)
+	}
+	return err
+}
+
 func (p *MasterInfo) Equals(other *MasterInfo) bool {
 	if p == other {
 		return true
@@ -11726,8 +12049,8 @@ func (p *MasterInfo) Equals(other *MasterInfo) bool {
 		return false
 	}
 	for i, _tgt := range p.Executors {
-		_src72 := other.Executors[i]
-		if _tgt != _src72 {
+		_src73 := other.Executors[i]
+		if _tgt != _src73 {
 			return false
 		}
 	}
@@ -11753,8 +12076,8 @@ func (p *MasterInfo) Equals(other *MasterInfo) bool {
 		return false
 	}
 	for i, _tgt := range p.Members {
-		_src73 := other.Members[i]
-		if !_tgt.Equals(_src73) {
+		_src74 := other.Members[i]
+		if !_tgt.Equals(_src74) {
 			return false
 		}
 	}
@@ -11768,6 +12091,15 @@ func (p *MasterInfo) Equals(other *MasterInfo) bool {
 	}
 	if p.StoreTrouble != other.StoreTrouble {
 		return false
+	}
+	if len(p.Troubles) != len(other.Troubles) {
+		return false
+	}
+	for i, _tgt := range p.Troubles {
+		_src75 := other.Troubles[i]
+		if !_tgt.Equals(_src75) {
+			return false
+		}
 	}
 	return true
 }
@@ -11857,18 +12189,18 @@ func (p *SchedulerServiceClient) SetLastResponseMeta_(meta thrift.ResponseMeta) 
 //   - StageId
 //   - SubmitMsg
 func (p *SchedulerServiceClient) PostStageStarted(ctx context.Context, stageId string, submitMsg map[string]string) (_r *base.ServiceBaseResult_, _err error) {
-	var _args74 SchedulerServicePostStageStartedArgs
-	_args74.StageId = stageId
-	_args74.SubmitMsg = submitMsg
-	var _result76 SchedulerServicePostStageStartedResult
-	var _meta75 thrift.ResponseMeta
-	_meta75, _err = p.Client_().Call(ctx, "postStageStarted", &_args74, &_result76)
-	p.SetLastResponseMeta_(_meta75)
+	var _args76 SchedulerServicePostStageStartedArgs
+	_args76.StageId = stageId
+	_args76.SubmitMsg = submitMsg
+	var _result78 SchedulerServicePostStageStartedResult
+	var _meta77 thrift.ResponseMeta
+	_meta77, _err = p.Client_().Call(ctx, "postStageStarted", &_args76, &_result78)
+	p.SetLastResponseMeta_(_meta77)
 	if _err != nil {
 		return
 	}
-	if _ret77 := _result76.GetSuccess(); _ret77 != nil {
-		return _ret77, nil
+	if _ret79 := _result78.GetSuccess(); _ret79 != nil {
+		return _ret79, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "postStageStarted failed: unknown result")
 }
@@ -11876,17 +12208,17 @@ func (p *SchedulerServiceClient) PostStageStarted(ctx context.Context, stageId s
 // Parameters:
 //   - StageId
 func (p *SchedulerServiceClient) PostDataPrepared(ctx context.Context, stageId string) (_r *base.ServiceBaseResult_, _err error) {
-	var _args78 SchedulerServicePostDataPreparedArgs
-	_args78.StageId = stageId
-	var _result80 SchedulerServicePostDataPreparedResult
-	var _meta79 thrift.ResponseMeta
-	_meta79, _err = p.Client_().Call(ctx, "postDataPrepared", &_args78, &_result80)
-	p.SetLastResponseMeta_(_meta79)
+	var _args80 SchedulerServicePostDataPreparedArgs
+	_args80.StageId = stageId
+	var _result82 SchedulerServicePostDataPreparedResult
+	var _meta81 thrift.ResponseMeta
+	_meta81, _err = p.Client_().Call(ctx, "postDataPrepared", &_args80, &_result82)
+	p.SetLastResponseMeta_(_meta81)
 	if _err != nil {
 		return
 	}
-	if _ret81 := _result80.GetSuccess(); _ret81 != nil {
-		return _ret81, nil
+	if _ret83 := _result82.GetSuccess(); _ret83 != nil {
+		return _ret83, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "postDataPrepared failed: unknown result")
 }
@@ -11895,18 +12227,18 @@ func (p *SchedulerServiceClient) PostDataPrepared(ctx context.Context, stageId s
 //   - StageId
 //   - SubmitMsg
 func (p *SchedulerServiceClient) PostStageCompleted(ctx context.Context, stageId string, submitMsg map[string]string) (_r *base.ServiceBaseResult_, _err error) {
-	var _args82 SchedulerServicePostStageCompletedArgs
-	_args82.StageId = stageId
-	_args82.SubmitMsg = submitMsg
-	var _result84 SchedulerServicePostStageCompletedResult
-	var _meta83 thrift.ResponseMeta
-	_meta83, _err = p.Client_().Call(ctx, "postStageCompleted", &_args82, &_result84)
-	p.SetLastResponseMeta_(_meta83)
+	var _args84 SchedulerServicePostStageCompletedArgs
+	_args84.StageId = stageId
+	_args84.SubmitMsg = submitMsg
+	var _result86 SchedulerServicePostStageCompletedResult
+	var _meta85 thrift.ResponseMeta
+	_meta85, _err = p.Client_().Call(ctx, "postStageCompleted", &_args84, &_result86)
+	p.SetLastResponseMeta_(_meta85)
 	if _err != nil {
 		return
 	}
-	if _ret85 := _result84.GetSuccess(); _ret85 != nil {
-		return _ret85, nil
+	if _ret87 := _result86.GetSuccess(); _ret87 != nil {
+		return _ret87, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "postStageCompleted failed: unknown result")
 }
@@ -11915,23 +12247,23 @@ func (p *SchedulerServiceClient) PostStageCompleted(ctx context.Context, stageId
 //   - Attempt
 //   - Info
 func (p *SchedulerServiceClient) ReportStarted(ctx context.Context, attempt *AttemptRef, info map[string]string) (_r *ReportAnswer, _err error) {
-	var _args86 SchedulerServiceReportStartedArgs
-	_args86.Attempt = attempt
-	_args86.Info = info
-	var _result88 SchedulerServiceReportStartedResult
-	var _meta87 thrift.ResponseMeta
-	_meta87, _err = p.Client_().Call(ctx, "reportStarted", &_args86, &_result88)
-	p.SetLastResponseMeta_(_meta87)
+	var _args88 SchedulerServiceReportStartedArgs
+	_args88.Attempt = attempt
+	_args88.Info = info
+	var _result90 SchedulerServiceReportStartedResult
+	var _meta89 thrift.ResponseMeta
+	_meta89, _err = p.Client_().Call(ctx, "reportStarted", &_args88, &_result90)
+	p.SetLastResponseMeta_(_meta89)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result88.Error != nil:
-		return _r, _result88.Error
+	case _result90.Error != nil:
+		return _r, _result90.Error
 	}
 
-	if _ret89 := _result88.GetSuccess(); _ret89 != nil {
-		return _ret89, nil
+	if _ret91 := _result90.GetSuccess(); _ret91 != nil {
+		return _ret91, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "reportStarted failed: unknown result")
 }
@@ -11939,22 +12271,22 @@ func (p *SchedulerServiceClient) ReportStarted(ctx context.Context, attempt *Att
 // Parameters:
 //   - Attempt
 func (p *SchedulerServiceClient) ReportPrepared(ctx context.Context, attempt *AttemptRef) (_r *ReportAnswer, _err error) {
-	var _args90 SchedulerServiceReportPreparedArgs
-	_args90.Attempt = attempt
-	var _result92 SchedulerServiceReportPreparedResult
-	var _meta91 thrift.ResponseMeta
-	_meta91, _err = p.Client_().Call(ctx, "reportPrepared", &_args90, &_result92)
-	p.SetLastResponseMeta_(_meta91)
+	var _args92 SchedulerServiceReportPreparedArgs
+	_args92.Attempt = attempt
+	var _result94 SchedulerServiceReportPreparedResult
+	var _meta93 thrift.ResponseMeta
+	_meta93, _err = p.Client_().Call(ctx, "reportPrepared", &_args92, &_result94)
+	p.SetLastResponseMeta_(_meta93)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result92.Error != nil:
-		return _r, _result92.Error
+	case _result94.Error != nil:
+		return _r, _result94.Error
 	}
 
-	if _ret93 := _result92.GetSuccess(); _ret93 != nil {
-		return _ret93, nil
+	if _ret95 := _result94.GetSuccess(); _ret95 != nil {
+		return _ret95, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "reportPrepared failed: unknown result")
 }
@@ -11963,23 +12295,23 @@ func (p *SchedulerServiceClient) ReportPrepared(ctx context.Context, attempt *At
 //   - Attempt
 //   - Outputs
 func (p *SchedulerServiceClient) ReportCompleted(ctx context.Context, attempt *AttemptRef, outputs *StageOutputs) (_r *ReportAnswer, _err error) {
-	var _args94 SchedulerServiceReportCompletedArgs
-	_args94.Attempt = attempt
-	_args94.Outputs = outputs
-	var _result96 SchedulerServiceReportCompletedResult
-	var _meta95 thrift.ResponseMeta
-	_meta95, _err = p.Client_().Call(ctx, "reportCompleted", &_args94, &_result96)
-	p.SetLastResponseMeta_(_meta95)
+	var _args96 SchedulerServiceReportCompletedArgs
+	_args96.Attempt = attempt
+	_args96.Outputs = outputs
+	var _result98 SchedulerServiceReportCompletedResult
+	var _meta97 thrift.ResponseMeta
+	_meta97, _err = p.Client_().Call(ctx, "reportCompleted", &_args96, &_result98)
+	p.SetLastResponseMeta_(_meta97)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result96.Error != nil:
-		return _r, _result96.Error
+	case _result98.Error != nil:
+		return _r, _result98.Error
 	}
 
-	if _ret97 := _result96.GetSuccess(); _ret97 != nil {
-		return _ret97, nil
+	if _ret99 := _result98.GetSuccess(); _ret99 != nil {
+		return _ret99, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "reportCompleted failed: unknown result")
 }
@@ -11989,24 +12321,24 @@ func (p *SchedulerServiceClient) ReportCompleted(ctx context.Context, attempt *A
 //   - Reason
 //   - ExitCode
 func (p *SchedulerServiceClient) ReportFailed(ctx context.Context, attempt *AttemptRef, reason string, exitCode int32) (_r *ReportAnswer, _err error) {
-	var _args98 SchedulerServiceReportFailedArgs
-	_args98.Attempt = attempt
-	_args98.Reason = reason
-	_args98.ExitCode = exitCode
-	var _result100 SchedulerServiceReportFailedResult
-	var _meta99 thrift.ResponseMeta
-	_meta99, _err = p.Client_().Call(ctx, "reportFailed", &_args98, &_result100)
-	p.SetLastResponseMeta_(_meta99)
+	var _args100 SchedulerServiceReportFailedArgs
+	_args100.Attempt = attempt
+	_args100.Reason = reason
+	_args100.ExitCode = exitCode
+	var _result102 SchedulerServiceReportFailedResult
+	var _meta101 thrift.ResponseMeta
+	_meta101, _err = p.Client_().Call(ctx, "reportFailed", &_args100, &_result102)
+	p.SetLastResponseMeta_(_meta101)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result100.Error != nil:
-		return _r, _result100.Error
+	case _result102.Error != nil:
+		return _r, _result102.Error
 	}
 
-	if _ret101 := _result100.GetSuccess(); _ret101 != nil {
-		return _ret101, nil
+	if _ret103 := _result102.GetSuccess(); _ret103 != nil {
+		return _ret103, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "reportFailed failed: unknown result")
 }
@@ -12014,22 +12346,22 @@ func (p *SchedulerServiceClient) ReportFailed(ctx context.Context, attempt *Atte
 // Parameters:
 //   - Attempt
 func (p *SchedulerServiceClient) Heartbeat(ctx context.Context, attempt *AttemptRef) (_r *ReportAnswer, _err error) {
-	var _args102 SchedulerServiceHeartbeatArgs
-	_args102.Attempt = attempt
-	var _result104 SchedulerServiceHeartbeatResult
-	var _meta103 thrift.ResponseMeta
-	_meta103, _err = p.Client_().Call(ctx, "heartbeat", &_args102, &_result104)
-	p.SetLastResponseMeta_(_meta103)
+	var _args104 SchedulerServiceHeartbeatArgs
+	_args104.Attempt = attempt
+	var _result106 SchedulerServiceHeartbeatResult
+	var _meta105 thrift.ResponseMeta
+	_meta105, _err = p.Client_().Call(ctx, "heartbeat", &_args104, &_result106)
+	p.SetLastResponseMeta_(_meta105)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result104.Error != nil:
-		return _r, _result104.Error
+	case _result106.Error != nil:
+		return _r, _result106.Error
 	}
 
-	if _ret105 := _result104.GetSuccess(); _ret105 != nil {
-		return _ret105, nil
+	if _ret107 := _result106.GetSuccess(); _ret107 != nil {
+		return _ret107, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "heartbeat failed: unknown result")
 }
@@ -12040,25 +12372,25 @@ func (p *SchedulerServiceClient) Heartbeat(ctx context.Context, attempt *Attempt
 //   - Total
 //   - Message
 func (p *SchedulerServiceClient) ReportProgress(ctx context.Context, attempt *AttemptRef, done int64, total int64, message string) (_r *ReportAnswer, _err error) {
-	var _args106 SchedulerServiceReportProgressArgs
-	_args106.Attempt = attempt
-	_args106.Done = done
-	_args106.Total = total
-	_args106.Message = message
-	var _result108 SchedulerServiceReportProgressResult
-	var _meta107 thrift.ResponseMeta
-	_meta107, _err = p.Client_().Call(ctx, "reportProgress", &_args106, &_result108)
-	p.SetLastResponseMeta_(_meta107)
+	var _args108 SchedulerServiceReportProgressArgs
+	_args108.Attempt = attempt
+	_args108.Done = done
+	_args108.Total = total
+	_args108.Message = message
+	var _result110 SchedulerServiceReportProgressResult
+	var _meta109 thrift.ResponseMeta
+	_meta109, _err = p.Client_().Call(ctx, "reportProgress", &_args108, &_result110)
+	p.SetLastResponseMeta_(_meta109)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result108.Error != nil:
-		return _r, _result108.Error
+	case _result110.Error != nil:
+		return _r, _result110.Error
 	}
 
-	if _ret109 := _result108.GetSuccess(); _ret109 != nil {
-		return _ret109, nil
+	if _ret111 := _result110.GetSuccess(); _ret111 != nil {
+		return _ret111, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "reportProgress failed: unknown result")
 }
@@ -12083,17 +12415,17 @@ func (p *SchedulerServiceProcessor) ProcessorMap() map[string]thrift.TProcessorF
 
 func NewSchedulerServiceProcessor(handler SchedulerService) *SchedulerServiceProcessor {
 
-	self110 := &SchedulerServiceProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
-	self110.processorMap["postStageStarted"] = &schedulerServiceProcessorPostStageStarted{handler: handler}
-	self110.processorMap["postDataPrepared"] = &schedulerServiceProcessorPostDataPrepared{handler: handler}
-	self110.processorMap["postStageCompleted"] = &schedulerServiceProcessorPostStageCompleted{handler: handler}
-	self110.processorMap["reportStarted"] = &schedulerServiceProcessorReportStarted{handler: handler}
-	self110.processorMap["reportPrepared"] = &schedulerServiceProcessorReportPrepared{handler: handler}
-	self110.processorMap["reportCompleted"] = &schedulerServiceProcessorReportCompleted{handler: handler}
-	self110.processorMap["reportFailed"] = &schedulerServiceProcessorReportFailed{handler: handler}
-	self110.processorMap["heartbeat"] = &schedulerServiceProcessorHeartbeat{handler: handler}
-	self110.processorMap["reportProgress"] = &schedulerServiceProcessorReportProgress{handler: handler}
-	return self110
+	self112 := &SchedulerServiceProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self112.processorMap["postStageStarted"] = &schedulerServiceProcessorPostStageStarted{handler: handler}
+	self112.processorMap["postDataPrepared"] = &schedulerServiceProcessorPostDataPrepared{handler: handler}
+	self112.processorMap["postStageCompleted"] = &schedulerServiceProcessorPostStageCompleted{handler: handler}
+	self112.processorMap["reportStarted"] = &schedulerServiceProcessorReportStarted{handler: handler}
+	self112.processorMap["reportPrepared"] = &schedulerServiceProcessorReportPrepared{handler: handler}
+	self112.processorMap["reportCompleted"] = &schedulerServiceProcessorReportCompleted{handler: handler}
+	self112.processorMap["reportFailed"] = &schedulerServiceProcessorReportFailed{handler: handler}
+	self112.processorMap["heartbeat"] = &schedulerServiceProcessorHeartbeat{handler: handler}
+	self112.processorMap["reportProgress"] = &schedulerServiceProcessorReportProgress{handler: handler}
+	return self112
 }
 
 func (p *SchedulerServiceProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -12106,12 +12438,12 @@ func (p *SchedulerServiceProcessor) Process(ctx context.Context, iprot, oprot th
 	}
 	iprot.Skip(ctx, thrift.STRUCT)
 	iprot.ReadMessageEnd(ctx)
-	x111 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	x113 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
 	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-	x111.Write(ctx, oprot)
+	x113.Write(ctx, oprot)
 	oprot.WriteMessageEnd(ctx)
 	oprot.Flush(ctx)
-	return false, x111
+	return false, x113
 
 }
 
@@ -12120,7 +12452,7 @@ type schedulerServiceProcessorPostStageStarted struct {
 }
 
 func (p *schedulerServiceProcessorPostStageStarted) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err112 error
+	var _write_err114 error
 	args := SchedulerServicePostStageStartedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12166,21 +12498,21 @@ func (p *schedulerServiceProcessorPostStageStarted) Process(ctx context.Context,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc113 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postStageStarted: "+err2.Error())
+		_exc115 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postStageStarted: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "postStageStarted", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err112 = thrift.WrapTException(err2)
+			_write_err114 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc113.Write(ctx, oprot); _write_err112 == nil && err2 != nil {
-			_write_err112 = thrift.WrapTException(err2)
+		if err2 := _exc115.Write(ctx, oprot); _write_err114 == nil && err2 != nil {
+			_write_err114 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err112 == nil && err2 != nil {
-			_write_err112 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err114 == nil && err2 != nil {
+			_write_err114 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err112 == nil && err2 != nil {
-			_write_err112 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err114 == nil && err2 != nil {
+			_write_err114 = thrift.WrapTException(err2)
 		}
-		if _write_err112 != nil {
-			return false, thrift.WrapTException(_write_err112)
+		if _write_err114 != nil {
+			return false, thrift.WrapTException(_write_err114)
 		}
 		return true, err
 	} else {
@@ -12188,19 +12520,19 @@ func (p *schedulerServiceProcessorPostStageStarted) Process(ctx context.Context,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "postStageStarted", thrift.REPLY, seqId); err2 != nil {
-		_write_err112 = thrift.WrapTException(err2)
+		_write_err114 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err112 == nil && err2 != nil {
-		_write_err112 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err114 == nil && err2 != nil {
+		_write_err114 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err112 == nil && err2 != nil {
-		_write_err112 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err114 == nil && err2 != nil {
+		_write_err114 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err112 == nil && err2 != nil {
-		_write_err112 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err114 == nil && err2 != nil {
+		_write_err114 = thrift.WrapTException(err2)
 	}
-	if _write_err112 != nil {
-		return false, thrift.WrapTException(_write_err112)
+	if _write_err114 != nil {
+		return false, thrift.WrapTException(_write_err114)
 	}
 	return true, err
 }
@@ -12210,7 +12542,7 @@ type schedulerServiceProcessorPostDataPrepared struct {
 }
 
 func (p *schedulerServiceProcessorPostDataPrepared) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err114 error
+	var _write_err116 error
 	args := SchedulerServicePostDataPreparedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12256,21 +12588,21 @@ func (p *schedulerServiceProcessorPostDataPrepared) Process(ctx context.Context,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc115 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postDataPrepared: "+err2.Error())
+		_exc117 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postDataPrepared: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "postDataPrepared", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err114 = thrift.WrapTException(err2)
+			_write_err116 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc115.Write(ctx, oprot); _write_err114 == nil && err2 != nil {
-			_write_err114 = thrift.WrapTException(err2)
+		if err2 := _exc117.Write(ctx, oprot); _write_err116 == nil && err2 != nil {
+			_write_err116 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err114 == nil && err2 != nil {
-			_write_err114 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err116 == nil && err2 != nil {
+			_write_err116 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err114 == nil && err2 != nil {
-			_write_err114 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err116 == nil && err2 != nil {
+			_write_err116 = thrift.WrapTException(err2)
 		}
-		if _write_err114 != nil {
-			return false, thrift.WrapTException(_write_err114)
+		if _write_err116 != nil {
+			return false, thrift.WrapTException(_write_err116)
 		}
 		return true, err
 	} else {
@@ -12278,19 +12610,19 @@ func (p *schedulerServiceProcessorPostDataPrepared) Process(ctx context.Context,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "postDataPrepared", thrift.REPLY, seqId); err2 != nil {
-		_write_err114 = thrift.WrapTException(err2)
+		_write_err116 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err114 == nil && err2 != nil {
-		_write_err114 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err116 == nil && err2 != nil {
+		_write_err116 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err114 == nil && err2 != nil {
-		_write_err114 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err116 == nil && err2 != nil {
+		_write_err116 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err114 == nil && err2 != nil {
-		_write_err114 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err116 == nil && err2 != nil {
+		_write_err116 = thrift.WrapTException(err2)
 	}
-	if _write_err114 != nil {
-		return false, thrift.WrapTException(_write_err114)
+	if _write_err116 != nil {
+		return false, thrift.WrapTException(_write_err116)
 	}
 	return true, err
 }
@@ -12300,7 +12632,7 @@ type schedulerServiceProcessorPostStageCompleted struct {
 }
 
 func (p *schedulerServiceProcessorPostStageCompleted) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err116 error
+	var _write_err118 error
 	args := SchedulerServicePostStageCompletedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12346,21 +12678,21 @@ func (p *schedulerServiceProcessorPostStageCompleted) Process(ctx context.Contex
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc117 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postStageCompleted: "+err2.Error())
+		_exc119 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing postStageCompleted: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "postStageCompleted", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err116 = thrift.WrapTException(err2)
+			_write_err118 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc117.Write(ctx, oprot); _write_err116 == nil && err2 != nil {
-			_write_err116 = thrift.WrapTException(err2)
+		if err2 := _exc119.Write(ctx, oprot); _write_err118 == nil && err2 != nil {
+			_write_err118 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err116 == nil && err2 != nil {
-			_write_err116 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err118 == nil && err2 != nil {
+			_write_err118 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err116 == nil && err2 != nil {
-			_write_err116 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err118 == nil && err2 != nil {
+			_write_err118 = thrift.WrapTException(err2)
 		}
-		if _write_err116 != nil {
-			return false, thrift.WrapTException(_write_err116)
+		if _write_err118 != nil {
+			return false, thrift.WrapTException(_write_err118)
 		}
 		return true, err
 	} else {
@@ -12368,19 +12700,19 @@ func (p *schedulerServiceProcessorPostStageCompleted) Process(ctx context.Contex
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "postStageCompleted", thrift.REPLY, seqId); err2 != nil {
-		_write_err116 = thrift.WrapTException(err2)
+		_write_err118 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err116 == nil && err2 != nil {
-		_write_err116 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err118 == nil && err2 != nil {
+		_write_err118 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err116 == nil && err2 != nil {
-		_write_err116 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err118 == nil && err2 != nil {
+		_write_err118 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err116 == nil && err2 != nil {
-		_write_err116 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err118 == nil && err2 != nil {
+		_write_err118 = thrift.WrapTException(err2)
 	}
-	if _write_err116 != nil {
-		return false, thrift.WrapTException(_write_err116)
+	if _write_err118 != nil {
+		return false, thrift.WrapTException(_write_err118)
 	}
 	return true, err
 }
@@ -12390,7 +12722,7 @@ type schedulerServiceProcessorReportStarted struct {
 }
 
 func (p *schedulerServiceProcessorReportStarted) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err118 error
+	var _write_err120 error
 	args := SchedulerServiceReportStartedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12440,21 +12772,21 @@ func (p *schedulerServiceProcessorReportStarted) Process(ctx context.Context, se
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc119 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportStarted: "+err2.Error())
+			_exc121 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportStarted: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "reportStarted", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err118 = thrift.WrapTException(err2)
+				_write_err120 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc119.Write(ctx, oprot); _write_err118 == nil && err2 != nil {
-				_write_err118 = thrift.WrapTException(err2)
+			if err2 := _exc121.Write(ctx, oprot); _write_err120 == nil && err2 != nil {
+				_write_err120 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err118 == nil && err2 != nil {
-				_write_err118 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err120 == nil && err2 != nil {
+				_write_err120 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err118 == nil && err2 != nil {
-				_write_err118 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err120 == nil && err2 != nil {
+				_write_err120 = thrift.WrapTException(err2)
 			}
-			if _write_err118 != nil {
-				return false, thrift.WrapTException(_write_err118)
+			if _write_err120 != nil {
+				return false, thrift.WrapTException(_write_err120)
 			}
 			return true, err
 		}
@@ -12463,19 +12795,19 @@ func (p *schedulerServiceProcessorReportStarted) Process(ctx context.Context, se
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "reportStarted", thrift.REPLY, seqId); err2 != nil {
-		_write_err118 = thrift.WrapTException(err2)
+		_write_err120 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err118 == nil && err2 != nil {
-		_write_err118 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err120 == nil && err2 != nil {
+		_write_err120 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err118 == nil && err2 != nil {
-		_write_err118 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err120 == nil && err2 != nil {
+		_write_err120 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err118 == nil && err2 != nil {
-		_write_err118 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err120 == nil && err2 != nil {
+		_write_err120 = thrift.WrapTException(err2)
 	}
-	if _write_err118 != nil {
-		return false, thrift.WrapTException(_write_err118)
+	if _write_err120 != nil {
+		return false, thrift.WrapTException(_write_err120)
 	}
 	return true, err
 }
@@ -12485,7 +12817,7 @@ type schedulerServiceProcessorReportPrepared struct {
 }
 
 func (p *schedulerServiceProcessorReportPrepared) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err120 error
+	var _write_err122 error
 	args := SchedulerServiceReportPreparedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12535,21 +12867,21 @@ func (p *schedulerServiceProcessorReportPrepared) Process(ctx context.Context, s
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc121 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportPrepared: "+err2.Error())
+			_exc123 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportPrepared: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "reportPrepared", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err120 = thrift.WrapTException(err2)
+				_write_err122 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc121.Write(ctx, oprot); _write_err120 == nil && err2 != nil {
-				_write_err120 = thrift.WrapTException(err2)
+			if err2 := _exc123.Write(ctx, oprot); _write_err122 == nil && err2 != nil {
+				_write_err122 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err120 == nil && err2 != nil {
-				_write_err120 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err122 == nil && err2 != nil {
+				_write_err122 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err120 == nil && err2 != nil {
-				_write_err120 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err122 == nil && err2 != nil {
+				_write_err122 = thrift.WrapTException(err2)
 			}
-			if _write_err120 != nil {
-				return false, thrift.WrapTException(_write_err120)
+			if _write_err122 != nil {
+				return false, thrift.WrapTException(_write_err122)
 			}
 			return true, err
 		}
@@ -12558,19 +12890,19 @@ func (p *schedulerServiceProcessorReportPrepared) Process(ctx context.Context, s
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "reportPrepared", thrift.REPLY, seqId); err2 != nil {
-		_write_err120 = thrift.WrapTException(err2)
+		_write_err122 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err120 == nil && err2 != nil {
-		_write_err120 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err122 == nil && err2 != nil {
+		_write_err122 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err120 == nil && err2 != nil {
-		_write_err120 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err122 == nil && err2 != nil {
+		_write_err122 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err120 == nil && err2 != nil {
-		_write_err120 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err122 == nil && err2 != nil {
+		_write_err122 = thrift.WrapTException(err2)
 	}
-	if _write_err120 != nil {
-		return false, thrift.WrapTException(_write_err120)
+	if _write_err122 != nil {
+		return false, thrift.WrapTException(_write_err122)
 	}
 	return true, err
 }
@@ -12580,7 +12912,7 @@ type schedulerServiceProcessorReportCompleted struct {
 }
 
 func (p *schedulerServiceProcessorReportCompleted) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err122 error
+	var _write_err124 error
 	args := SchedulerServiceReportCompletedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12630,21 +12962,21 @@ func (p *schedulerServiceProcessorReportCompleted) Process(ctx context.Context, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc123 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportCompleted: "+err2.Error())
+			_exc125 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportCompleted: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "reportCompleted", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err122 = thrift.WrapTException(err2)
+				_write_err124 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc123.Write(ctx, oprot); _write_err122 == nil && err2 != nil {
-				_write_err122 = thrift.WrapTException(err2)
+			if err2 := _exc125.Write(ctx, oprot); _write_err124 == nil && err2 != nil {
+				_write_err124 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err122 == nil && err2 != nil {
-				_write_err122 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err124 == nil && err2 != nil {
+				_write_err124 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err122 == nil && err2 != nil {
-				_write_err122 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err124 == nil && err2 != nil {
+				_write_err124 = thrift.WrapTException(err2)
 			}
-			if _write_err122 != nil {
-				return false, thrift.WrapTException(_write_err122)
+			if _write_err124 != nil {
+				return false, thrift.WrapTException(_write_err124)
 			}
 			return true, err
 		}
@@ -12653,19 +12985,19 @@ func (p *schedulerServiceProcessorReportCompleted) Process(ctx context.Context, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "reportCompleted", thrift.REPLY, seqId); err2 != nil {
-		_write_err122 = thrift.WrapTException(err2)
+		_write_err124 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err122 == nil && err2 != nil {
-		_write_err122 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err124 == nil && err2 != nil {
+		_write_err124 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err122 == nil && err2 != nil {
-		_write_err122 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err124 == nil && err2 != nil {
+		_write_err124 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err122 == nil && err2 != nil {
-		_write_err122 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err124 == nil && err2 != nil {
+		_write_err124 = thrift.WrapTException(err2)
 	}
-	if _write_err122 != nil {
-		return false, thrift.WrapTException(_write_err122)
+	if _write_err124 != nil {
+		return false, thrift.WrapTException(_write_err124)
 	}
 	return true, err
 }
@@ -12675,7 +13007,7 @@ type schedulerServiceProcessorReportFailed struct {
 }
 
 func (p *schedulerServiceProcessorReportFailed) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err124 error
+	var _write_err126 error
 	args := SchedulerServiceReportFailedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12725,21 +13057,21 @@ func (p *schedulerServiceProcessorReportFailed) Process(ctx context.Context, seq
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc125 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportFailed: "+err2.Error())
+			_exc127 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportFailed: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "reportFailed", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err124 = thrift.WrapTException(err2)
+				_write_err126 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc125.Write(ctx, oprot); _write_err124 == nil && err2 != nil {
-				_write_err124 = thrift.WrapTException(err2)
+			if err2 := _exc127.Write(ctx, oprot); _write_err126 == nil && err2 != nil {
+				_write_err126 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err124 == nil && err2 != nil {
-				_write_err124 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err126 == nil && err2 != nil {
+				_write_err126 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err124 == nil && err2 != nil {
-				_write_err124 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err126 == nil && err2 != nil {
+				_write_err126 = thrift.WrapTException(err2)
 			}
-			if _write_err124 != nil {
-				return false, thrift.WrapTException(_write_err124)
+			if _write_err126 != nil {
+				return false, thrift.WrapTException(_write_err126)
 			}
 			return true, err
 		}
@@ -12748,19 +13080,19 @@ func (p *schedulerServiceProcessorReportFailed) Process(ctx context.Context, seq
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "reportFailed", thrift.REPLY, seqId); err2 != nil {
-		_write_err124 = thrift.WrapTException(err2)
+		_write_err126 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err124 == nil && err2 != nil {
-		_write_err124 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err126 == nil && err2 != nil {
+		_write_err126 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err124 == nil && err2 != nil {
-		_write_err124 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err126 == nil && err2 != nil {
+		_write_err126 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err124 == nil && err2 != nil {
-		_write_err124 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err126 == nil && err2 != nil {
+		_write_err126 = thrift.WrapTException(err2)
 	}
-	if _write_err124 != nil {
-		return false, thrift.WrapTException(_write_err124)
+	if _write_err126 != nil {
+		return false, thrift.WrapTException(_write_err126)
 	}
 	return true, err
 }
@@ -12770,7 +13102,7 @@ type schedulerServiceProcessorHeartbeat struct {
 }
 
 func (p *schedulerServiceProcessorHeartbeat) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err126 error
+	var _write_err128 error
 	args := SchedulerServiceHeartbeatArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12820,21 +13152,21 @@ func (p *schedulerServiceProcessorHeartbeat) Process(ctx context.Context, seqId 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc127 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing heartbeat: "+err2.Error())
+			_exc129 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing heartbeat: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "heartbeat", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err126 = thrift.WrapTException(err2)
+				_write_err128 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc127.Write(ctx, oprot); _write_err126 == nil && err2 != nil {
-				_write_err126 = thrift.WrapTException(err2)
+			if err2 := _exc129.Write(ctx, oprot); _write_err128 == nil && err2 != nil {
+				_write_err128 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err126 == nil && err2 != nil {
-				_write_err126 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err128 == nil && err2 != nil {
+				_write_err128 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err126 == nil && err2 != nil {
-				_write_err126 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err128 == nil && err2 != nil {
+				_write_err128 = thrift.WrapTException(err2)
 			}
-			if _write_err126 != nil {
-				return false, thrift.WrapTException(_write_err126)
+			if _write_err128 != nil {
+				return false, thrift.WrapTException(_write_err128)
 			}
 			return true, err
 		}
@@ -12843,19 +13175,19 @@ func (p *schedulerServiceProcessorHeartbeat) Process(ctx context.Context, seqId 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "heartbeat", thrift.REPLY, seqId); err2 != nil {
-		_write_err126 = thrift.WrapTException(err2)
+		_write_err128 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err126 == nil && err2 != nil {
-		_write_err126 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err128 == nil && err2 != nil {
+		_write_err128 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err126 == nil && err2 != nil {
-		_write_err126 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err128 == nil && err2 != nil {
+		_write_err128 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err126 == nil && err2 != nil {
-		_write_err126 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err128 == nil && err2 != nil {
+		_write_err128 = thrift.WrapTException(err2)
 	}
-	if _write_err126 != nil {
-		return false, thrift.WrapTException(_write_err126)
+	if _write_err128 != nil {
+		return false, thrift.WrapTException(_write_err128)
 	}
 	return true, err
 }
@@ -12865,7 +13197,7 @@ type schedulerServiceProcessorReportProgress struct {
 }
 
 func (p *schedulerServiceProcessorReportProgress) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err128 error
+	var _write_err130 error
 	args := SchedulerServiceReportProgressArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12915,21 +13247,21 @@ func (p *schedulerServiceProcessorReportProgress) Process(ctx context.Context, s
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc129 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportProgress: "+err2.Error())
+			_exc131 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing reportProgress: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "reportProgress", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err128 = thrift.WrapTException(err2)
+				_write_err130 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc129.Write(ctx, oprot); _write_err128 == nil && err2 != nil {
-				_write_err128 = thrift.WrapTException(err2)
+			if err2 := _exc131.Write(ctx, oprot); _write_err130 == nil && err2 != nil {
+				_write_err130 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err128 == nil && err2 != nil {
-				_write_err128 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err130 == nil && err2 != nil {
+				_write_err130 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err128 == nil && err2 != nil {
-				_write_err128 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err130 == nil && err2 != nil {
+				_write_err130 = thrift.WrapTException(err2)
 			}
-			if _write_err128 != nil {
-				return false, thrift.WrapTException(_write_err128)
+			if _write_err130 != nil {
+				return false, thrift.WrapTException(_write_err130)
 			}
 			return true, err
 		}
@@ -12938,19 +13270,19 @@ func (p *schedulerServiceProcessorReportProgress) Process(ctx context.Context, s
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "reportProgress", thrift.REPLY, seqId); err2 != nil {
-		_write_err128 = thrift.WrapTException(err2)
+		_write_err130 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err128 == nil && err2 != nil {
-		_write_err128 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err130 == nil && err2 != nil {
+		_write_err130 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err128 == nil && err2 != nil {
-		_write_err128 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err130 == nil && err2 != nil {
+		_write_err130 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err128 == nil && err2 != nil {
-		_write_err128 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err130 == nil && err2 != nil {
+		_write_err130 = thrift.WrapTException(err2)
 	}
-	if _write_err128 != nil {
-		return false, thrift.WrapTException(_write_err128)
+	if _write_err130 != nil {
+		return false, thrift.WrapTException(_write_err130)
 	}
 	return true, err
 }
@@ -13042,19 +13374,19 @@ func (p *SchedulerServicePostStageStartedArgs) ReadField2(ctx context.Context, i
 	tMap := make(map[string]string, size)
 	p.SubmitMsg = tMap
 	for i := 0; i < size; i++ {
-		var _key130 string
+		var _key132 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key130 = v
+			_key132 = v
 		}
-		var _val131 string
+		var _val133 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val131 = v
+			_val133 = v
 		}
-		p.SubmitMsg[_key130] = _val131
+		p.SubmitMsg[_key132] = _val133
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -13529,19 +13861,19 @@ func (p *SchedulerServicePostStageCompletedArgs) ReadField2(ctx context.Context,
 	tMap := make(map[string]string, size)
 	p.SubmitMsg = tMap
 	for i := 0; i < size; i++ {
-		var _key132 string
+		var _key134 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key132 = v
+			_key134 = v
 		}
-		var _val133 string
+		var _val135 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val133 = v
+			_val135 = v
 		}
-		p.SubmitMsg[_key132] = _val133
+		p.SubmitMsg[_key134] = _val135
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -13816,19 +14148,19 @@ func (p *SchedulerServiceReportStartedArgs) ReadField2(ctx context.Context, ipro
 	tMap := make(map[string]string, size)
 	p.Info = tMap
 	for i := 0; i < size; i++ {
-		var _key134 string
+		var _key136 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key134 = v
+			_key136 = v
 		}
-		var _val135 string
+		var _val137 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val135 = v
+			_val137 = v
 		}
-		p.Info[_key134] = _val135
+		p.Info[_key136] = _val137
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -15825,13 +16157,13 @@ func (p *TaskServiceClient) SetLastResponseMeta_(meta thrift.ResponseMeta) {
 //   - PlanName
 //   - PlanDagPath
 func (p *TaskServiceClient) SubmitPlan(ctx context.Context, planName string, planDagPath string) (_err error) {
-	var _args136 TaskServiceSubmitPlanArgs
-	_args136.PlanName = planName
-	_args136.PlanDagPath = planDagPath
-	var _result138 TaskServiceSubmitPlanResult
-	var _meta137 thrift.ResponseMeta
-	_meta137, _err = p.Client_().Call(ctx, "submitPlan", &_args136, &_result138)
-	p.SetLastResponseMeta_(_meta137)
+	var _args138 TaskServiceSubmitPlanArgs
+	_args138.PlanName = planName
+	_args138.PlanDagPath = planDagPath
+	var _result140 TaskServiceSubmitPlanResult
+	var _meta139 thrift.ResponseMeta
+	_meta139, _err = p.Client_().Call(ctx, "submitPlan", &_args138, &_result140)
+	p.SetLastResponseMeta_(_meta139)
 	if _err != nil {
 		return
 	}
@@ -15839,126 +16171,126 @@ func (p *TaskServiceClient) SubmitPlan(ctx context.Context, planName string, pla
 }
 
 func (p *TaskServiceClient) ListAllTask(ctx context.Context) (_r []map[string]string, _err error) {
-	var _args139 TaskServiceListAllTaskArgs
-	var _result141 TaskServiceListAllTaskResult
-	var _meta140 thrift.ResponseMeta
-	_meta140, _err = p.Client_().Call(ctx, "listAllTask", &_args139, &_result141)
-	p.SetLastResponseMeta_(_meta140)
+	var _args141 TaskServiceListAllTaskArgs
+	var _result143 TaskServiceListAllTaskResult
+	var _meta142 thrift.ResponseMeta
+	_meta142, _err = p.Client_().Call(ctx, "listAllTask", &_args141, &_result143)
+	p.SetLastResponseMeta_(_meta142)
 	if _err != nil {
 		return
 	}
-	return _result141.GetSuccess(), nil
+	return _result143.GetSuccess(), nil
 }
 
 // Parameters:
 //   - PlanName
 func (p *TaskServiceClient) GetTaskInfo(ctx context.Context, planName string) (_r map[string]string, _err error) {
-	var _args142 TaskServiceGetTaskInfoArgs
-	_args142.PlanName = planName
-	var _result144 TaskServiceGetTaskInfoResult
-	var _meta143 thrift.ResponseMeta
-	_meta143, _err = p.Client_().Call(ctx, "getTaskInfo", &_args142, &_result144)
-	p.SetLastResponseMeta_(_meta143)
+	var _args144 TaskServiceGetTaskInfoArgs
+	_args144.PlanName = planName
+	var _result146 TaskServiceGetTaskInfoResult
+	var _meta145 thrift.ResponseMeta
+	_meta145, _err = p.Client_().Call(ctx, "getTaskInfo", &_args144, &_result146)
+	p.SetLastResponseMeta_(_meta145)
 	if _err != nil {
 		return
 	}
-	return _result144.GetSuccess(), nil
+	return _result146.GetSuccess(), nil
 }
 
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) GetStageInfo(ctx context.Context, stageId string) (_r map[string]string, _err error) {
-	var _args145 TaskServiceGetStageInfoArgs
-	_args145.StageId = stageId
-	var _result147 TaskServiceGetStageInfoResult
-	var _meta146 thrift.ResponseMeta
-	_meta146, _err = p.Client_().Call(ctx, "getStageInfo", &_args145, &_result147)
-	p.SetLastResponseMeta_(_meta146)
+	var _args147 TaskServiceGetStageInfoArgs
+	_args147.StageId = stageId
+	var _result149 TaskServiceGetStageInfoResult
+	var _meta148 thrift.ResponseMeta
+	_meta148, _err = p.Client_().Call(ctx, "getStageInfo", &_args147, &_result149)
+	p.SetLastResponseMeta_(_meta148)
 	if _err != nil {
 		return
 	}
-	return _result147.GetSuccess(), nil
+	return _result149.GetSuccess(), nil
 }
 
 // Parameters:
 //   - PlanName
 func (p *TaskServiceClient) GetStageIdOfTask(ctx context.Context, planName string) (_r []string, _err error) {
-	var _args148 TaskServiceGetStageIdOfTaskArgs
-	_args148.PlanName = planName
-	var _result150 TaskServiceGetStageIdOfTaskResult
-	var _meta149 thrift.ResponseMeta
-	_meta149, _err = p.Client_().Call(ctx, "getStageIdOfTask", &_args148, &_result150)
-	p.SetLastResponseMeta_(_meta149)
+	var _args150 TaskServiceGetStageIdOfTaskArgs
+	_args150.PlanName = planName
+	var _result152 TaskServiceGetStageIdOfTaskResult
+	var _meta151 thrift.ResponseMeta
+	_meta151, _err = p.Client_().Call(ctx, "getStageIdOfTask", &_args150, &_result152)
+	p.SetLastResponseMeta_(_meta151)
 	if _err != nil {
 		return
 	}
-	return _result150.GetSuccess(), nil
+	return _result152.GetSuccess(), nil
 }
 
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) SuspendStage(ctx context.Context, stageId string) (_r bool, _err error) {
-	var _args151 TaskServiceSuspendStageArgs
-	_args151.StageId = stageId
-	var _result153 TaskServiceSuspendStageResult
-	var _meta152 thrift.ResponseMeta
-	_meta152, _err = p.Client_().Call(ctx, "suspendStage", &_args151, &_result153)
-	p.SetLastResponseMeta_(_meta152)
+	var _args153 TaskServiceSuspendStageArgs
+	_args153.StageId = stageId
+	var _result155 TaskServiceSuspendStageResult
+	var _meta154 thrift.ResponseMeta
+	_meta154, _err = p.Client_().Call(ctx, "suspendStage", &_args153, &_result155)
+	p.SetLastResponseMeta_(_meta154)
 	if _err != nil {
 		return
 	}
-	return _result153.GetSuccess(), nil
+	return _result155.GetSuccess(), nil
 }
 
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) ContinueStage(ctx context.Context, stageId string) (_r bool, _err error) {
-	var _args154 TaskServiceContinueStageArgs
-	_args154.StageId = stageId
-	var _result156 TaskServiceContinueStageResult
-	var _meta155 thrift.ResponseMeta
-	_meta155, _err = p.Client_().Call(ctx, "continueStage", &_args154, &_result156)
-	p.SetLastResponseMeta_(_meta155)
+	var _args156 TaskServiceContinueStageArgs
+	_args156.StageId = stageId
+	var _result158 TaskServiceContinueStageResult
+	var _meta157 thrift.ResponseMeta
+	_meta157, _err = p.Client_().Call(ctx, "continueStage", &_args156, &_result158)
+	p.SetLastResponseMeta_(_meta157)
 	if _err != nil {
 		return
 	}
-	return _result156.GetSuccess(), nil
+	return _result158.GetSuccess(), nil
 }
 
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) GetStageResult_(ctx context.Context, stageId string) (_r string, _err error) {
-	var _args157 TaskServiceGetStageResultArgs
-	_args157.StageId = stageId
-	var _result159 TaskServiceGetStageResultResult
-	var _meta158 thrift.ResponseMeta
-	_meta158, _err = p.Client_().Call(ctx, "getStageResult", &_args157, &_result159)
-	p.SetLastResponseMeta_(_meta158)
+	var _args159 TaskServiceGetStageResultArgs
+	_args159.StageId = stageId
+	var _result161 TaskServiceGetStageResultResult
+	var _meta160 thrift.ResponseMeta
+	_meta160, _err = p.Client_().Call(ctx, "getStageResult", &_args159, &_result161)
+	p.SetLastResponseMeta_(_meta160)
 	if _err != nil {
 		return
 	}
-	return _result159.GetSuccess(), nil
+	return _result161.GetSuccess(), nil
 }
 
 // Parameters:
 //   - Submission
 func (p *TaskServiceClient) Submit(ctx context.Context, submission *Submission) (_r *SubmitAnswer, _err error) {
-	var _args160 TaskServiceSubmitArgs
-	_args160.Submission = submission
-	var _result162 TaskServiceSubmitResult
-	var _meta161 thrift.ResponseMeta
-	_meta161, _err = p.Client_().Call(ctx, "submit", &_args160, &_result162)
-	p.SetLastResponseMeta_(_meta161)
+	var _args162 TaskServiceSubmitArgs
+	_args162.Submission = submission
+	var _result164 TaskServiceSubmitResult
+	var _meta163 thrift.ResponseMeta
+	_meta163, _err = p.Client_().Call(ctx, "submit", &_args162, &_result164)
+	p.SetLastResponseMeta_(_meta163)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result162.Error != nil:
-		return _r, _result162.Error
+	case _result164.Error != nil:
+		return _r, _result164.Error
 	}
 
-	if _ret163 := _result162.GetSuccess(); _ret163 != nil {
-		return _ret163, nil
+	if _ret165 := _result164.GetSuccess(); _ret165 != nil {
+		return _ret165, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "submit failed: unknown result")
 }
@@ -15966,22 +16298,22 @@ func (p *TaskServiceClient) Submit(ctx context.Context, submission *Submission) 
 // Parameters:
 //   - TaskName
 func (p *TaskServiceClient) GetTask(ctx context.Context, taskName string) (_r *TaskInfo, _err error) {
-	var _args164 TaskServiceGetTaskArgs
-	_args164.TaskName = taskName
-	var _result166 TaskServiceGetTaskResult
-	var _meta165 thrift.ResponseMeta
-	_meta165, _err = p.Client_().Call(ctx, "getTask", &_args164, &_result166)
-	p.SetLastResponseMeta_(_meta165)
+	var _args166 TaskServiceGetTaskArgs
+	_args166.TaskName = taskName
+	var _result168 TaskServiceGetTaskResult
+	var _meta167 thrift.ResponseMeta
+	_meta167, _err = p.Client_().Call(ctx, "getTask", &_args166, &_result168)
+	p.SetLastResponseMeta_(_meta167)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result166.Error != nil:
-		return _r, _result166.Error
+	case _result168.Error != nil:
+		return _r, _result168.Error
 	}
 
-	if _ret167 := _result166.GetSuccess(); _ret167 != nil {
-		return _ret167, nil
+	if _ret169 := _result168.GetSuccess(); _ret169 != nil {
+		return _ret169, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "getTask failed: unknown result")
 }
@@ -15989,22 +16321,22 @@ func (p *TaskServiceClient) GetTask(ctx context.Context, taskName string) (_r *T
 // Parameters:
 //   - Query
 func (p *TaskServiceClient) ListTasks(ctx context.Context, query *TaskQuery) (_r *TaskPage, _err error) {
-	var _args168 TaskServiceListTasksArgs
-	_args168.Query = query
-	var _result170 TaskServiceListTasksResult
-	var _meta169 thrift.ResponseMeta
-	_meta169, _err = p.Client_().Call(ctx, "listTasks", &_args168, &_result170)
-	p.SetLastResponseMeta_(_meta169)
+	var _args170 TaskServiceListTasksArgs
+	_args170.Query = query
+	var _result172 TaskServiceListTasksResult
+	var _meta171 thrift.ResponseMeta
+	_meta171, _err = p.Client_().Call(ctx, "listTasks", &_args170, &_result172)
+	p.SetLastResponseMeta_(_meta171)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result170.Error != nil:
-		return _r, _result170.Error
+	case _result172.Error != nil:
+		return _r, _result172.Error
 	}
 
-	if _ret171 := _result170.GetSuccess(); _ret171 != nil {
-		return _ret171, nil
+	if _ret173 := _result172.GetSuccess(); _ret173 != nil {
+		return _ret173, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "listTasks failed: unknown result")
 }
@@ -16012,22 +16344,22 @@ func (p *TaskServiceClient) ListTasks(ctx context.Context, query *TaskQuery) (_r
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) GetStage(ctx context.Context, stageId string) (_r *StageInfo, _err error) {
-	var _args172 TaskServiceGetStageArgs
-	_args172.StageId = stageId
-	var _result174 TaskServiceGetStageResult
-	var _meta173 thrift.ResponseMeta
-	_meta173, _err = p.Client_().Call(ctx, "getStage", &_args172, &_result174)
-	p.SetLastResponseMeta_(_meta173)
+	var _args174 TaskServiceGetStageArgs
+	_args174.StageId = stageId
+	var _result176 TaskServiceGetStageResult
+	var _meta175 thrift.ResponseMeta
+	_meta175, _err = p.Client_().Call(ctx, "getStage", &_args174, &_result176)
+	p.SetLastResponseMeta_(_meta175)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result174.Error != nil:
-		return _r, _result174.Error
+	case _result176.Error != nil:
+		return _r, _result176.Error
 	}
 
-	if _ret175 := _result174.GetSuccess(); _ret175 != nil {
-		return _ret175, nil
+	if _ret177 := _result176.GetSuccess(); _ret177 != nil {
+		return _ret177, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "getStage failed: unknown result")
 }
@@ -16035,22 +16367,22 @@ func (p *TaskServiceClient) GetStage(ctx context.Context, stageId string) (_r *S
 // Parameters:
 //   - Query
 func (p *TaskServiceClient) ListStages(ctx context.Context, query *StageQuery) (_r *StagePage, _err error) {
-	var _args176 TaskServiceListStagesArgs
-	_args176.Query = query
-	var _result178 TaskServiceListStagesResult
-	var _meta177 thrift.ResponseMeta
-	_meta177, _err = p.Client_().Call(ctx, "listStages", &_args176, &_result178)
-	p.SetLastResponseMeta_(_meta177)
+	var _args178 TaskServiceListStagesArgs
+	_args178.Query = query
+	var _result180 TaskServiceListStagesResult
+	var _meta179 thrift.ResponseMeta
+	_meta179, _err = p.Client_().Call(ctx, "listStages", &_args178, &_result180)
+	p.SetLastResponseMeta_(_meta179)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result178.Error != nil:
-		return _r, _result178.Error
+	case _result180.Error != nil:
+		return _r, _result180.Error
 	}
 
-	if _ret179 := _result178.GetSuccess(); _ret179 != nil {
-		return _ret179, nil
+	if _ret181 := _result180.GetSuccess(); _ret181 != nil {
+		return _ret181, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "listStages failed: unknown result")
 }
@@ -16058,22 +16390,22 @@ func (p *TaskServiceClient) ListStages(ctx context.Context, query *StageQuery) (
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) Explain(ctx context.Context, stageId string) (_r *Explanation, _err error) {
-	var _args180 TaskServiceExplainArgs
-	_args180.StageId = stageId
-	var _result182 TaskServiceExplainResult
-	var _meta181 thrift.ResponseMeta
-	_meta181, _err = p.Client_().Call(ctx, "explain", &_args180, &_result182)
-	p.SetLastResponseMeta_(_meta181)
+	var _args182 TaskServiceExplainArgs
+	_args182.StageId = stageId
+	var _result184 TaskServiceExplainResult
+	var _meta183 thrift.ResponseMeta
+	_meta183, _err = p.Client_().Call(ctx, "explain", &_args182, &_result184)
+	p.SetLastResponseMeta_(_meta183)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result182.Error != nil:
-		return _r, _result182.Error
+	case _result184.Error != nil:
+		return _r, _result184.Error
 	}
 
-	if _ret183 := _result182.GetSuccess(); _ret183 != nil {
-		return _ret183, nil
+	if _ret185 := _result184.GetSuccess(); _ret185 != nil {
+		return _ret185, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "explain failed: unknown result")
 }
@@ -16083,21 +16415,21 @@ func (p *TaskServiceClient) Explain(ctx context.Context, stageId string) (_r *Ex
 // Parameters:
 //   - TaskName
 func (p *TaskServiceClient) GetPlan(ctx context.Context, taskName string) (_r string, _err error) {
-	var _args184 TaskServiceGetPlanArgs
-	_args184.TaskName = taskName
-	var _result186 TaskServiceGetPlanResult
-	var _meta185 thrift.ResponseMeta
-	_meta185, _err = p.Client_().Call(ctx, "getPlan", &_args184, &_result186)
-	p.SetLastResponseMeta_(_meta185)
+	var _args186 TaskServiceGetPlanArgs
+	_args186.TaskName = taskName
+	var _result188 TaskServiceGetPlanResult
+	var _meta187 thrift.ResponseMeta
+	_meta187, _err = p.Client_().Call(ctx, "getPlan", &_args186, &_result188)
+	p.SetLastResponseMeta_(_meta187)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result186.Error != nil:
-		return _r, _result186.Error
+	case _result188.Error != nil:
+		return _r, _result188.Error
 	}
 
-	return _result186.GetSuccess(), nil
+	return _result188.GetSuccess(), nil
 }
 
 // Returns the hold.
@@ -16109,26 +16441,26 @@ func (p *TaskServiceClient) GetPlan(ctx context.Context, taskName string) (_r st
 //   - UntilMillis
 //   - Who
 func (p *TaskServiceClient) Suspend(ctx context.Context, stageId string, mode HoldMode, reason string, untilMillis int64, who string) (_r *Hold, _err error) {
-	var _args187 TaskServiceSuspendArgs
-	_args187.StageId = stageId
-	_args187.Mode = mode
-	_args187.Reason = reason
-	_args187.UntilMillis = untilMillis
-	_args187.Who = who
-	var _result189 TaskServiceSuspendResult
-	var _meta188 thrift.ResponseMeta
-	_meta188, _err = p.Client_().Call(ctx, "suspend", &_args187, &_result189)
-	p.SetLastResponseMeta_(_meta188)
+	var _args189 TaskServiceSuspendArgs
+	_args189.StageId = stageId
+	_args189.Mode = mode
+	_args189.Reason = reason
+	_args189.UntilMillis = untilMillis
+	_args189.Who = who
+	var _result191 TaskServiceSuspendResult
+	var _meta190 thrift.ResponseMeta
+	_meta190, _err = p.Client_().Call(ctx, "suspend", &_args189, &_result191)
+	p.SetLastResponseMeta_(_meta190)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result189.Error != nil:
-		return _r, _result189.Error
+	case _result191.Error != nil:
+		return _r, _result191.Error
 	}
 
-	if _ret190 := _result189.GetSuccess(); _ret190 != nil {
-		return _ret190, nil
+	if _ret192 := _result191.GetSuccess(); _ret192 != nil {
+		return _ret192, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "suspend failed: unknown result")
 }
@@ -16142,26 +16474,26 @@ func (p *TaskServiceClient) Suspend(ctx context.Context, stageId string, mode Ho
 //   - UntilMillis
 //   - Who
 func (p *TaskServiceClient) SuspendTask(ctx context.Context, taskName string, mode HoldMode, reason string, untilMillis int64, who string) (_r *Hold, _err error) {
-	var _args191 TaskServiceSuspendTaskArgs
-	_args191.TaskName = taskName
-	_args191.Mode = mode
-	_args191.Reason = reason
-	_args191.UntilMillis = untilMillis
-	_args191.Who = who
-	var _result193 TaskServiceSuspendTaskResult
-	var _meta192 thrift.ResponseMeta
-	_meta192, _err = p.Client_().Call(ctx, "suspendTask", &_args191, &_result193)
-	p.SetLastResponseMeta_(_meta192)
+	var _args193 TaskServiceSuspendTaskArgs
+	_args193.TaskName = taskName
+	_args193.Mode = mode
+	_args193.Reason = reason
+	_args193.UntilMillis = untilMillis
+	_args193.Who = who
+	var _result195 TaskServiceSuspendTaskResult
+	var _meta194 thrift.ResponseMeta
+	_meta194, _err = p.Client_().Call(ctx, "suspendTask", &_args193, &_result195)
+	p.SetLastResponseMeta_(_meta194)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result193.Error != nil:
-		return _r, _result193.Error
+	case _result195.Error != nil:
+		return _r, _result195.Error
 	}
 
-	if _ret194 := _result193.GetSuccess(); _ret194 != nil {
-		return _ret194, nil
+	if _ret196 := _result195.GetSuccess(); _ret196 != nil {
+		return _ret196, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "suspendTask failed: unknown result")
 }
@@ -16170,19 +16502,19 @@ func (p *TaskServiceClient) SuspendTask(ctx context.Context, taskName string, mo
 //   - StageId
 //   - Who
 func (p *TaskServiceClient) Resume(ctx context.Context, stageId string, who string) (_err error) {
-	var _args195 TaskServiceResumeArgs
-	_args195.StageId = stageId
-	_args195.Who = who
-	var _result197 TaskServiceResumeResult
-	var _meta196 thrift.ResponseMeta
-	_meta196, _err = p.Client_().Call(ctx, "resume", &_args195, &_result197)
-	p.SetLastResponseMeta_(_meta196)
+	var _args197 TaskServiceResumeArgs
+	_args197.StageId = stageId
+	_args197.Who = who
+	var _result199 TaskServiceResumeResult
+	var _meta198 thrift.ResponseMeta
+	_meta198, _err = p.Client_().Call(ctx, "resume", &_args197, &_result199)
+	p.SetLastResponseMeta_(_meta198)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result197.Error != nil:
-		return _result197.Error
+	case _result199.Error != nil:
+		return _result199.Error
 	}
 
 	return nil
@@ -16192,19 +16524,19 @@ func (p *TaskServiceClient) Resume(ctx context.Context, stageId string, who stri
 //   - TaskName
 //   - Who
 func (p *TaskServiceClient) ResumeTask(ctx context.Context, taskName string, who string) (_err error) {
-	var _args198 TaskServiceResumeTaskArgs
-	_args198.TaskName = taskName
-	_args198.Who = who
-	var _result200 TaskServiceResumeTaskResult
-	var _meta199 thrift.ResponseMeta
-	_meta199, _err = p.Client_().Call(ctx, "resumeTask", &_args198, &_result200)
-	p.SetLastResponseMeta_(_meta199)
+	var _args200 TaskServiceResumeTaskArgs
+	_args200.TaskName = taskName
+	_args200.Who = who
+	var _result202 TaskServiceResumeTaskResult
+	var _meta201 thrift.ResponseMeta
+	_meta201, _err = p.Client_().Call(ctx, "resumeTask", &_args200, &_result202)
+	p.SetLastResponseMeta_(_meta201)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result200.Error != nil:
-		return _result200.Error
+	case _result202.Error != nil:
+		return _result202.Error
 	}
 
 	return nil
@@ -16216,21 +16548,21 @@ func (p *TaskServiceClient) ResumeTask(ctx context.Context, taskName string, who
 //   - RunHandlers
 //   - Who
 func (p *TaskServiceClient) CancelTask(ctx context.Context, taskName string, reason string, runHandlers bool, who string) (_err error) {
-	var _args201 TaskServiceCancelTaskArgs
-	_args201.TaskName = taskName
-	_args201.Reason = reason
-	_args201.RunHandlers = runHandlers
-	_args201.Who = who
-	var _result203 TaskServiceCancelTaskResult
-	var _meta202 thrift.ResponseMeta
-	_meta202, _err = p.Client_().Call(ctx, "cancelTask", &_args201, &_result203)
-	p.SetLastResponseMeta_(_meta202)
+	var _args203 TaskServiceCancelTaskArgs
+	_args203.TaskName = taskName
+	_args203.Reason = reason
+	_args203.RunHandlers = runHandlers
+	_args203.Who = who
+	var _result205 TaskServiceCancelTaskResult
+	var _meta204 thrift.ResponseMeta
+	_meta204, _err = p.Client_().Call(ctx, "cancelTask", &_args203, &_result205)
+	p.SetLastResponseMeta_(_meta204)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result203.Error != nil:
-		return _result203.Error
+	case _result205.Error != nil:
+		return _result205.Error
 	}
 
 	return nil
@@ -16241,20 +16573,20 @@ func (p *TaskServiceClient) CancelTask(ctx context.Context, taskName string, rea
 //   - Reason
 //   - Who
 func (p *TaskServiceClient) CancelStage(ctx context.Context, stageId string, reason string, who string) (_err error) {
-	var _args204 TaskServiceCancelStageArgs
-	_args204.StageId = stageId
-	_args204.Reason = reason
-	_args204.Who = who
-	var _result206 TaskServiceCancelStageResult
-	var _meta205 thrift.ResponseMeta
-	_meta205, _err = p.Client_().Call(ctx, "cancelStage", &_args204, &_result206)
-	p.SetLastResponseMeta_(_meta205)
+	var _args206 TaskServiceCancelStageArgs
+	_args206.StageId = stageId
+	_args206.Reason = reason
+	_args206.Who = who
+	var _result208 TaskServiceCancelStageResult
+	var _meta207 thrift.ResponseMeta
+	_meta207, _err = p.Client_().Call(ctx, "cancelStage", &_args206, &_result208)
+	p.SetLastResponseMeta_(_meta207)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result206.Error != nil:
-		return _result206.Error
+	case _result208.Error != nil:
+		return _result208.Error
 	}
 
 	return nil
@@ -16265,20 +16597,20 @@ func (p *TaskServiceClient) CancelStage(ctx context.Context, stageId string, rea
 //   - Reason
 //   - Who
 func (p *TaskServiceClient) SkipStage(ctx context.Context, stageId string, reason string, who string) (_err error) {
-	var _args207 TaskServiceSkipStageArgs
-	_args207.StageId = stageId
-	_args207.Reason = reason
-	_args207.Who = who
-	var _result209 TaskServiceSkipStageResult
-	var _meta208 thrift.ResponseMeta
-	_meta208, _err = p.Client_().Call(ctx, "skipStage", &_args207, &_result209)
-	p.SetLastResponseMeta_(_meta208)
+	var _args209 TaskServiceSkipStageArgs
+	_args209.StageId = stageId
+	_args209.Reason = reason
+	_args209.Who = who
+	var _result211 TaskServiceSkipStageResult
+	var _meta210 thrift.ResponseMeta
+	_meta210, _err = p.Client_().Call(ctx, "skipStage", &_args209, &_result211)
+	p.SetLastResponseMeta_(_meta210)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result209.Error != nil:
-		return _result209.Error
+	case _result211.Error != nil:
+		return _result211.Error
 	}
 
 	return nil
@@ -16290,23 +16622,23 @@ func (p *TaskServiceClient) SkipStage(ctx context.Context, stageId string, reaso
 //   - TaskName
 //   - StageIds
 func (p *TaskServiceClient) PlanRetry(ctx context.Context, taskName string, stageIds []string) (_r *RetryPlan, _err error) {
-	var _args210 TaskServicePlanRetryArgs
-	_args210.TaskName = taskName
-	_args210.StageIds = stageIds
-	var _result212 TaskServicePlanRetryResult
-	var _meta211 thrift.ResponseMeta
-	_meta211, _err = p.Client_().Call(ctx, "planRetry", &_args210, &_result212)
-	p.SetLastResponseMeta_(_meta211)
+	var _args212 TaskServicePlanRetryArgs
+	_args212.TaskName = taskName
+	_args212.StageIds = stageIds
+	var _result214 TaskServicePlanRetryResult
+	var _meta213 thrift.ResponseMeta
+	_meta213, _err = p.Client_().Call(ctx, "planRetry", &_args212, &_result214)
+	p.SetLastResponseMeta_(_meta213)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result212.Error != nil:
-		return _r, _result212.Error
+	case _result214.Error != nil:
+		return _r, _result214.Error
 	}
 
-	if _ret213 := _result212.GetSuccess(); _ret213 != nil {
-		return _ret213, nil
+	if _ret215 := _result214.GetSuccess(); _ret215 != nil {
+		return _ret215, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "planRetry failed: unknown result")
 }
@@ -16316,24 +16648,24 @@ func (p *TaskServiceClient) PlanRetry(ctx context.Context, taskName string, stag
 //   - StageIds
 //   - Who
 func (p *TaskServiceClient) RetryTask(ctx context.Context, taskName string, stageIds []string, who string) (_r *RetryPlan, _err error) {
-	var _args214 TaskServiceRetryTaskArgs
-	_args214.TaskName = taskName
-	_args214.StageIds = stageIds
-	_args214.Who = who
-	var _result216 TaskServiceRetryTaskResult
-	var _meta215 thrift.ResponseMeta
-	_meta215, _err = p.Client_().Call(ctx, "retryTask", &_args214, &_result216)
-	p.SetLastResponseMeta_(_meta215)
+	var _args216 TaskServiceRetryTaskArgs
+	_args216.TaskName = taskName
+	_args216.StageIds = stageIds
+	_args216.Who = who
+	var _result218 TaskServiceRetryTaskResult
+	var _meta217 thrift.ResponseMeta
+	_meta217, _err = p.Client_().Call(ctx, "retryTask", &_args216, &_result218)
+	p.SetLastResponseMeta_(_meta217)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result216.Error != nil:
-		return _r, _result216.Error
+	case _result218.Error != nil:
+		return _r, _result218.Error
 	}
 
-	if _ret217 := _result216.GetSuccess(); _ret217 != nil {
-		return _ret217, nil
+	if _ret219 := _result218.GetSuccess(); _ret219 != nil {
+		return _ret219, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "retryTask failed: unknown result")
 }
@@ -16345,20 +16677,20 @@ func (p *TaskServiceClient) RetryTask(ctx context.Context, taskName string, stag
 //   - Force
 //   - Who
 func (p *TaskServiceClient) DeleteTask(ctx context.Context, taskName string, force bool, who string) (_err error) {
-	var _args218 TaskServiceDeleteTaskArgs
-	_args218.TaskName = taskName
-	_args218.Force = force
-	_args218.Who = who
-	var _result220 TaskServiceDeleteTaskResult
-	var _meta219 thrift.ResponseMeta
-	_meta219, _err = p.Client_().Call(ctx, "deleteTask", &_args218, &_result220)
-	p.SetLastResponseMeta_(_meta219)
+	var _args220 TaskServiceDeleteTaskArgs
+	_args220.TaskName = taskName
+	_args220.Force = force
+	_args220.Who = who
+	var _result222 TaskServiceDeleteTaskResult
+	var _meta221 thrift.ResponseMeta
+	_meta221, _err = p.Client_().Call(ctx, "deleteTask", &_args220, &_result222)
+	p.SetLastResponseMeta_(_meta221)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result220.Error != nil:
-		return _result220.Error
+	case _result222.Error != nil:
+		return _result222.Error
 	}
 
 	return nil
@@ -16372,25 +16704,25 @@ func (p *TaskServiceClient) DeleteTask(ctx context.Context, taskName string, for
 //   - Limit
 //   - WaitMillis
 func (p *TaskServiceClient) Watch(ctx context.Context, taskName string, cursor int64, limit int32, waitMillis int64) (_r *EventPage, _err error) {
-	var _args221 TaskServiceWatchArgs
-	_args221.TaskName = taskName
-	_args221.Cursor = cursor
-	_args221.Limit = limit
-	_args221.WaitMillis = waitMillis
-	var _result223 TaskServiceWatchResult
-	var _meta222 thrift.ResponseMeta
-	_meta222, _err = p.Client_().Call(ctx, "watch", &_args221, &_result223)
-	p.SetLastResponseMeta_(_meta222)
+	var _args223 TaskServiceWatchArgs
+	_args223.TaskName = taskName
+	_args223.Cursor = cursor
+	_args223.Limit = limit
+	_args223.WaitMillis = waitMillis
+	var _result225 TaskServiceWatchResult
+	var _meta224 thrift.ResponseMeta
+	_meta224, _err = p.Client_().Call(ctx, "watch", &_args223, &_result225)
+	p.SetLastResponseMeta_(_meta224)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result223.Error != nil:
-		return _r, _result223.Error
+	case _result225.Error != nil:
+		return _r, _result225.Error
 	}
 
-	if _ret224 := _result223.GetSuccess(); _ret224 != nil {
-		return _ret224, nil
+	if _ret226 := _result225.GetSuccess(); _ret226 != nil {
+		return _ret226, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "watch failed: unknown result")
 }
@@ -16398,22 +16730,22 @@ func (p *TaskServiceClient) Watch(ctx context.Context, taskName string, cursor i
 // Parameters:
 //   - Request
 func (p *TaskServiceClient) ReadLog(ctx context.Context, request *LogRequest) (_r *LogChunk, _err error) {
-	var _args225 TaskServiceReadLogArgs
-	_args225.Request = request
-	var _result227 TaskServiceReadLogResult
-	var _meta226 thrift.ResponseMeta
-	_meta226, _err = p.Client_().Call(ctx, "readLog", &_args225, &_result227)
-	p.SetLastResponseMeta_(_meta226)
+	var _args227 TaskServiceReadLogArgs
+	_args227.Request = request
+	var _result229 TaskServiceReadLogResult
+	var _meta228 thrift.ResponseMeta
+	_meta228, _err = p.Client_().Call(ctx, "readLog", &_args227, &_result229)
+	p.SetLastResponseMeta_(_meta228)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result227.Error != nil:
-		return _r, _result227.Error
+	case _result229.Error != nil:
+		return _r, _result229.Error
 	}
 
-	if _ret228 := _result227.GetSuccess(); _ret228 != nil {
-		return _ret228, nil
+	if _ret230 := _result229.GetSuccess(); _ret230 != nil {
+		return _ret230, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "readLog failed: unknown result")
 }
@@ -16421,22 +16753,22 @@ func (p *TaskServiceClient) ReadLog(ctx context.Context, request *LogRequest) (_
 // Parameters:
 //   - StageId
 func (p *TaskServiceClient) GetResult_(ctx context.Context, stageId string) (_r *ResultInfo, _err error) {
-	var _args229 TaskServiceGetResultArgs
-	_args229.StageId = stageId
-	var _result231 TaskServiceGetResultResult
-	var _meta230 thrift.ResponseMeta
-	_meta230, _err = p.Client_().Call(ctx, "getResult", &_args229, &_result231)
-	p.SetLastResponseMeta_(_meta230)
+	var _args231 TaskServiceGetResultArgs
+	_args231.StageId = stageId
+	var _result233 TaskServiceGetResultResult
+	var _meta232 thrift.ResponseMeta
+	_meta232, _err = p.Client_().Call(ctx, "getResult", &_args231, &_result233)
+	p.SetLastResponseMeta_(_meta232)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result231.Error != nil:
-		return _r, _result231.Error
+	case _result233.Error != nil:
+		return _r, _result233.Error
 	}
 
-	if _ret232 := _result231.GetSuccess(); _ret232 != nil {
-		return _ret232, nil
+	if _ret234 := _result233.GetSuccess(); _ret234 != nil {
+		return _ret234, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "getResult failed: unknown result")
 }
@@ -16445,23 +16777,23 @@ func (p *TaskServiceClient) GetResult_(ctx context.Context, stageId string) (_r 
 //   - StageId
 //   - Lines
 func (p *TaskServiceClient) PreviewResult_(ctx context.Context, stageId string, lines int32) (_r *Preview, _err error) {
-	var _args233 TaskServicePreviewResultArgs
-	_args233.StageId = stageId
-	_args233.Lines = lines
-	var _result235 TaskServicePreviewResultResult
-	var _meta234 thrift.ResponseMeta
-	_meta234, _err = p.Client_().Call(ctx, "previewResult", &_args233, &_result235)
-	p.SetLastResponseMeta_(_meta234)
+	var _args235 TaskServicePreviewResultArgs
+	_args235.StageId = stageId
+	_args235.Lines = lines
+	var _result237 TaskServicePreviewResultResult
+	var _meta236 thrift.ResponseMeta
+	_meta236, _err = p.Client_().Call(ctx, "previewResult", &_args235, &_result237)
+	p.SetLastResponseMeta_(_meta236)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result235.Error != nil:
-		return _r, _result235.Error
+	case _result237.Error != nil:
+		return _r, _result237.Error
 	}
 
-	if _ret236 := _result235.GetSuccess(); _ret236 != nil {
-		return _ret236, nil
+	if _ret238 := _result237.GetSuccess(); _ret238 != nil {
+		return _ret238, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "previewResult failed: unknown result")
 }
@@ -16474,44 +16806,44 @@ func (p *TaskServiceClient) PreviewResult_(ctx context.Context, stageId string, 
 //   - Offset
 //   - Data
 func (p *TaskServiceClient) Upload(ctx context.Context, content *Content, offset int64, data []byte) (_r *UploadState, _err error) {
-	var _args237 TaskServiceUploadArgs
-	_args237.Content = content
-	_args237.Offset = offset
-	_args237.Data = data
-	var _result239 TaskServiceUploadResult
-	var _meta238 thrift.ResponseMeta
-	_meta238, _err = p.Client_().Call(ctx, "upload", &_args237, &_result239)
-	p.SetLastResponseMeta_(_meta238)
+	var _args239 TaskServiceUploadArgs
+	_args239.Content = content
+	_args239.Offset = offset
+	_args239.Data = data
+	var _result241 TaskServiceUploadResult
+	var _meta240 thrift.ResponseMeta
+	_meta240, _err = p.Client_().Call(ctx, "upload", &_args239, &_result241)
+	p.SetLastResponseMeta_(_meta240)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result239.Error != nil:
-		return _r, _result239.Error
+	case _result241.Error != nil:
+		return _r, _result241.Error
 	}
 
-	if _ret240 := _result239.GetSuccess(); _ret240 != nil {
-		return _ret240, nil
+	if _ret242 := _result241.GetSuccess(); _ret242 != nil {
+		return _ret242, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "upload failed: unknown result")
 }
 
 func (p *TaskServiceClient) GetMasterInfo(ctx context.Context) (_r *MasterInfo, _err error) {
-	var _args241 TaskServiceGetMasterInfoArgs
-	var _result243 TaskServiceGetMasterInfoResult
-	var _meta242 thrift.ResponseMeta
-	_meta242, _err = p.Client_().Call(ctx, "getMasterInfo", &_args241, &_result243)
-	p.SetLastResponseMeta_(_meta242)
+	var _args243 TaskServiceGetMasterInfoArgs
+	var _result245 TaskServiceGetMasterInfoResult
+	var _meta244 thrift.ResponseMeta
+	_meta244, _err = p.Client_().Call(ctx, "getMasterInfo", &_args243, &_result245)
+	p.SetLastResponseMeta_(_meta244)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result243.Error != nil:
-		return _r, _result243.Error
+	case _result245.Error != nil:
+		return _r, _result245.Error
 	}
 
-	if _ret244 := _result243.GetSuccess(); _ret244 != nil {
-		return _ret244, nil
+	if _ret246 := _result245.GetSuccess(); _ret246 != nil {
+		return _ret246, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "getMasterInfo failed: unknown result")
 }
@@ -16536,39 +16868,39 @@ func (p *TaskServiceProcessor) ProcessorMap() map[string]thrift.TProcessorFuncti
 
 func NewTaskServiceProcessor(handler TaskService) *TaskServiceProcessor {
 
-	self245 := &TaskServiceProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
-	self245.processorMap["submitPlan"] = &taskServiceProcessorSubmitPlan{handler: handler}
-	self245.processorMap["listAllTask"] = &taskServiceProcessorListAllTask{handler: handler}
-	self245.processorMap["getTaskInfo"] = &taskServiceProcessorGetTaskInfo{handler: handler}
-	self245.processorMap["getStageInfo"] = &taskServiceProcessorGetStageInfo{handler: handler}
-	self245.processorMap["getStageIdOfTask"] = &taskServiceProcessorGetStageIdOfTask{handler: handler}
-	self245.processorMap["suspendStage"] = &taskServiceProcessorSuspendStage{handler: handler}
-	self245.processorMap["continueStage"] = &taskServiceProcessorContinueStage{handler: handler}
-	self245.processorMap["getStageResult"] = &taskServiceProcessorGetStageResult_{handler: handler}
-	self245.processorMap["submit"] = &taskServiceProcessorSubmit{handler: handler}
-	self245.processorMap["getTask"] = &taskServiceProcessorGetTask{handler: handler}
-	self245.processorMap["listTasks"] = &taskServiceProcessorListTasks{handler: handler}
-	self245.processorMap["getStage"] = &taskServiceProcessorGetStage{handler: handler}
-	self245.processorMap["listStages"] = &taskServiceProcessorListStages{handler: handler}
-	self245.processorMap["explain"] = &taskServiceProcessorExplain{handler: handler}
-	self245.processorMap["getPlan"] = &taskServiceProcessorGetPlan{handler: handler}
-	self245.processorMap["suspend"] = &taskServiceProcessorSuspend{handler: handler}
-	self245.processorMap["suspendTask"] = &taskServiceProcessorSuspendTask{handler: handler}
-	self245.processorMap["resume"] = &taskServiceProcessorResume{handler: handler}
-	self245.processorMap["resumeTask"] = &taskServiceProcessorResumeTask{handler: handler}
-	self245.processorMap["cancelTask"] = &taskServiceProcessorCancelTask{handler: handler}
-	self245.processorMap["cancelStage"] = &taskServiceProcessorCancelStage{handler: handler}
-	self245.processorMap["skipStage"] = &taskServiceProcessorSkipStage{handler: handler}
-	self245.processorMap["planRetry"] = &taskServiceProcessorPlanRetry{handler: handler}
-	self245.processorMap["retryTask"] = &taskServiceProcessorRetryTask{handler: handler}
-	self245.processorMap["deleteTask"] = &taskServiceProcessorDeleteTask{handler: handler}
-	self245.processorMap["watch"] = &taskServiceProcessorWatch{handler: handler}
-	self245.processorMap["readLog"] = &taskServiceProcessorReadLog{handler: handler}
-	self245.processorMap["getResult"] = &taskServiceProcessorGetResult_{handler: handler}
-	self245.processorMap["previewResult"] = &taskServiceProcessorPreviewResult_{handler: handler}
-	self245.processorMap["upload"] = &taskServiceProcessorUpload{handler: handler}
-	self245.processorMap["getMasterInfo"] = &taskServiceProcessorGetMasterInfo{handler: handler}
-	return self245
+	self247 := &TaskServiceProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self247.processorMap["submitPlan"] = &taskServiceProcessorSubmitPlan{handler: handler}
+	self247.processorMap["listAllTask"] = &taskServiceProcessorListAllTask{handler: handler}
+	self247.processorMap["getTaskInfo"] = &taskServiceProcessorGetTaskInfo{handler: handler}
+	self247.processorMap["getStageInfo"] = &taskServiceProcessorGetStageInfo{handler: handler}
+	self247.processorMap["getStageIdOfTask"] = &taskServiceProcessorGetStageIdOfTask{handler: handler}
+	self247.processorMap["suspendStage"] = &taskServiceProcessorSuspendStage{handler: handler}
+	self247.processorMap["continueStage"] = &taskServiceProcessorContinueStage{handler: handler}
+	self247.processorMap["getStageResult"] = &taskServiceProcessorGetStageResult_{handler: handler}
+	self247.processorMap["submit"] = &taskServiceProcessorSubmit{handler: handler}
+	self247.processorMap["getTask"] = &taskServiceProcessorGetTask{handler: handler}
+	self247.processorMap["listTasks"] = &taskServiceProcessorListTasks{handler: handler}
+	self247.processorMap["getStage"] = &taskServiceProcessorGetStage{handler: handler}
+	self247.processorMap["listStages"] = &taskServiceProcessorListStages{handler: handler}
+	self247.processorMap["explain"] = &taskServiceProcessorExplain{handler: handler}
+	self247.processorMap["getPlan"] = &taskServiceProcessorGetPlan{handler: handler}
+	self247.processorMap["suspend"] = &taskServiceProcessorSuspend{handler: handler}
+	self247.processorMap["suspendTask"] = &taskServiceProcessorSuspendTask{handler: handler}
+	self247.processorMap["resume"] = &taskServiceProcessorResume{handler: handler}
+	self247.processorMap["resumeTask"] = &taskServiceProcessorResumeTask{handler: handler}
+	self247.processorMap["cancelTask"] = &taskServiceProcessorCancelTask{handler: handler}
+	self247.processorMap["cancelStage"] = &taskServiceProcessorCancelStage{handler: handler}
+	self247.processorMap["skipStage"] = &taskServiceProcessorSkipStage{handler: handler}
+	self247.processorMap["planRetry"] = &taskServiceProcessorPlanRetry{handler: handler}
+	self247.processorMap["retryTask"] = &taskServiceProcessorRetryTask{handler: handler}
+	self247.processorMap["deleteTask"] = &taskServiceProcessorDeleteTask{handler: handler}
+	self247.processorMap["watch"] = &taskServiceProcessorWatch{handler: handler}
+	self247.processorMap["readLog"] = &taskServiceProcessorReadLog{handler: handler}
+	self247.processorMap["getResult"] = &taskServiceProcessorGetResult_{handler: handler}
+	self247.processorMap["previewResult"] = &taskServiceProcessorPreviewResult_{handler: handler}
+	self247.processorMap["upload"] = &taskServiceProcessorUpload{handler: handler}
+	self247.processorMap["getMasterInfo"] = &taskServiceProcessorGetMasterInfo{handler: handler}
+	return self247
 }
 
 func (p *TaskServiceProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -16581,12 +16913,12 @@ func (p *TaskServiceProcessor) Process(ctx context.Context, iprot, oprot thrift.
 	}
 	iprot.Skip(ctx, thrift.STRUCT)
 	iprot.ReadMessageEnd(ctx)
-	x246 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	x248 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
 	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-	x246.Write(ctx, oprot)
+	x248.Write(ctx, oprot)
 	oprot.WriteMessageEnd(ctx)
 	oprot.Flush(ctx)
-	return false, x246
+	return false, x248
 
 }
 
@@ -16595,7 +16927,7 @@ type taskServiceProcessorSubmitPlan struct {
 }
 
 func (p *taskServiceProcessorSubmitPlan) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err247 error
+	var _write_err249 error
 	args := TaskServiceSubmitPlanArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16641,39 +16973,39 @@ func (p *taskServiceProcessorSubmitPlan) Process(ctx context.Context, seqId int3
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc248 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing submitPlan: "+err2.Error())
+		_exc250 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing submitPlan: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "submitPlan", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err247 = thrift.WrapTException(err2)
+			_write_err249 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc248.Write(ctx, oprot); _write_err247 == nil && err2 != nil {
-			_write_err247 = thrift.WrapTException(err2)
+		if err2 := _exc250.Write(ctx, oprot); _write_err249 == nil && err2 != nil {
+			_write_err249 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err247 == nil && err2 != nil {
-			_write_err247 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err249 == nil && err2 != nil {
+			_write_err249 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err247 == nil && err2 != nil {
-			_write_err247 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err249 == nil && err2 != nil {
+			_write_err249 = thrift.WrapTException(err2)
 		}
-		if _write_err247 != nil {
-			return false, thrift.WrapTException(_write_err247)
+		if _write_err249 != nil {
+			return false, thrift.WrapTException(_write_err249)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "submitPlan", thrift.REPLY, seqId); err2 != nil {
-		_write_err247 = thrift.WrapTException(err2)
+		_write_err249 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err247 == nil && err2 != nil {
-		_write_err247 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err249 == nil && err2 != nil {
+		_write_err249 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err247 == nil && err2 != nil {
-		_write_err247 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err249 == nil && err2 != nil {
+		_write_err249 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err247 == nil && err2 != nil {
-		_write_err247 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err249 == nil && err2 != nil {
+		_write_err249 = thrift.WrapTException(err2)
 	}
-	if _write_err247 != nil {
-		return false, thrift.WrapTException(_write_err247)
+	if _write_err249 != nil {
+		return false, thrift.WrapTException(_write_err249)
 	}
 	return true, err
 }
@@ -16683,7 +17015,7 @@ type taskServiceProcessorListAllTask struct {
 }
 
 func (p *taskServiceProcessorListAllTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err249 error
+	var _write_err251 error
 	args := TaskServiceListAllTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16729,21 +17061,21 @@ func (p *taskServiceProcessorListAllTask) Process(ctx context.Context, seqId int
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc250 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listAllTask: "+err2.Error())
+		_exc252 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listAllTask: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "listAllTask", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err249 = thrift.WrapTException(err2)
+			_write_err251 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc250.Write(ctx, oprot); _write_err249 == nil && err2 != nil {
-			_write_err249 = thrift.WrapTException(err2)
+		if err2 := _exc252.Write(ctx, oprot); _write_err251 == nil && err2 != nil {
+			_write_err251 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err249 == nil && err2 != nil {
-			_write_err249 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err251 == nil && err2 != nil {
+			_write_err251 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err249 == nil && err2 != nil {
-			_write_err249 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err251 == nil && err2 != nil {
+			_write_err251 = thrift.WrapTException(err2)
 		}
-		if _write_err249 != nil {
-			return false, thrift.WrapTException(_write_err249)
+		if _write_err251 != nil {
+			return false, thrift.WrapTException(_write_err251)
 		}
 		return true, err
 	} else {
@@ -16751,19 +17083,19 @@ func (p *taskServiceProcessorListAllTask) Process(ctx context.Context, seqId int
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "listAllTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err249 = thrift.WrapTException(err2)
+		_write_err251 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err249 == nil && err2 != nil {
-		_write_err249 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err251 == nil && err2 != nil {
+		_write_err251 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err249 == nil && err2 != nil {
-		_write_err249 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err251 == nil && err2 != nil {
+		_write_err251 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err249 == nil && err2 != nil {
-		_write_err249 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err251 == nil && err2 != nil {
+		_write_err251 = thrift.WrapTException(err2)
 	}
-	if _write_err249 != nil {
-		return false, thrift.WrapTException(_write_err249)
+	if _write_err251 != nil {
+		return false, thrift.WrapTException(_write_err251)
 	}
 	return true, err
 }
@@ -16773,7 +17105,7 @@ type taskServiceProcessorGetTaskInfo struct {
 }
 
 func (p *taskServiceProcessorGetTaskInfo) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err251 error
+	var _write_err253 error
 	args := TaskServiceGetTaskInfoArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16819,21 +17151,21 @@ func (p *taskServiceProcessorGetTaskInfo) Process(ctx context.Context, seqId int
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc252 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getTaskInfo: "+err2.Error())
+		_exc254 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getTaskInfo: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "getTaskInfo", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err251 = thrift.WrapTException(err2)
+			_write_err253 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc252.Write(ctx, oprot); _write_err251 == nil && err2 != nil {
-			_write_err251 = thrift.WrapTException(err2)
+		if err2 := _exc254.Write(ctx, oprot); _write_err253 == nil && err2 != nil {
+			_write_err253 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err251 == nil && err2 != nil {
-			_write_err251 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err253 == nil && err2 != nil {
+			_write_err253 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err251 == nil && err2 != nil {
-			_write_err251 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err253 == nil && err2 != nil {
+			_write_err253 = thrift.WrapTException(err2)
 		}
-		if _write_err251 != nil {
-			return false, thrift.WrapTException(_write_err251)
+		if _write_err253 != nil {
+			return false, thrift.WrapTException(_write_err253)
 		}
 		return true, err
 	} else {
@@ -16841,19 +17173,19 @@ func (p *taskServiceProcessorGetTaskInfo) Process(ctx context.Context, seqId int
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getTaskInfo", thrift.REPLY, seqId); err2 != nil {
-		_write_err251 = thrift.WrapTException(err2)
+		_write_err253 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err251 == nil && err2 != nil {
-		_write_err251 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err253 == nil && err2 != nil {
+		_write_err253 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err251 == nil && err2 != nil {
-		_write_err251 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err253 == nil && err2 != nil {
+		_write_err253 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err251 == nil && err2 != nil {
-		_write_err251 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err253 == nil && err2 != nil {
+		_write_err253 = thrift.WrapTException(err2)
 	}
-	if _write_err251 != nil {
-		return false, thrift.WrapTException(_write_err251)
+	if _write_err253 != nil {
+		return false, thrift.WrapTException(_write_err253)
 	}
 	return true, err
 }
@@ -16863,7 +17195,7 @@ type taskServiceProcessorGetStageInfo struct {
 }
 
 func (p *taskServiceProcessorGetStageInfo) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err253 error
+	var _write_err255 error
 	args := TaskServiceGetStageInfoArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16909,21 +17241,21 @@ func (p *taskServiceProcessorGetStageInfo) Process(ctx context.Context, seqId in
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc254 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageInfo: "+err2.Error())
+		_exc256 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageInfo: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "getStageInfo", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err253 = thrift.WrapTException(err2)
+			_write_err255 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc254.Write(ctx, oprot); _write_err253 == nil && err2 != nil {
-			_write_err253 = thrift.WrapTException(err2)
+		if err2 := _exc256.Write(ctx, oprot); _write_err255 == nil && err2 != nil {
+			_write_err255 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err253 == nil && err2 != nil {
-			_write_err253 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err255 == nil && err2 != nil {
+			_write_err255 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err253 == nil && err2 != nil {
-			_write_err253 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err255 == nil && err2 != nil {
+			_write_err255 = thrift.WrapTException(err2)
 		}
-		if _write_err253 != nil {
-			return false, thrift.WrapTException(_write_err253)
+		if _write_err255 != nil {
+			return false, thrift.WrapTException(_write_err255)
 		}
 		return true, err
 	} else {
@@ -16931,19 +17263,19 @@ func (p *taskServiceProcessorGetStageInfo) Process(ctx context.Context, seqId in
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getStageInfo", thrift.REPLY, seqId); err2 != nil {
-		_write_err253 = thrift.WrapTException(err2)
+		_write_err255 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err253 == nil && err2 != nil {
-		_write_err253 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err255 == nil && err2 != nil {
+		_write_err255 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err253 == nil && err2 != nil {
-		_write_err253 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err255 == nil && err2 != nil {
+		_write_err255 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err253 == nil && err2 != nil {
-		_write_err253 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err255 == nil && err2 != nil {
+		_write_err255 = thrift.WrapTException(err2)
 	}
-	if _write_err253 != nil {
-		return false, thrift.WrapTException(_write_err253)
+	if _write_err255 != nil {
+		return false, thrift.WrapTException(_write_err255)
 	}
 	return true, err
 }
@@ -16953,7 +17285,7 @@ type taskServiceProcessorGetStageIdOfTask struct {
 }
 
 func (p *taskServiceProcessorGetStageIdOfTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err255 error
+	var _write_err257 error
 	args := TaskServiceGetStageIdOfTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16999,21 +17331,21 @@ func (p *taskServiceProcessorGetStageIdOfTask) Process(ctx context.Context, seqI
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc256 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageIdOfTask: "+err2.Error())
+		_exc258 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageIdOfTask: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "getStageIdOfTask", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err255 = thrift.WrapTException(err2)
+			_write_err257 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc256.Write(ctx, oprot); _write_err255 == nil && err2 != nil {
-			_write_err255 = thrift.WrapTException(err2)
+		if err2 := _exc258.Write(ctx, oprot); _write_err257 == nil && err2 != nil {
+			_write_err257 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err255 == nil && err2 != nil {
-			_write_err255 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err257 == nil && err2 != nil {
+			_write_err257 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err255 == nil && err2 != nil {
-			_write_err255 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err257 == nil && err2 != nil {
+			_write_err257 = thrift.WrapTException(err2)
 		}
-		if _write_err255 != nil {
-			return false, thrift.WrapTException(_write_err255)
+		if _write_err257 != nil {
+			return false, thrift.WrapTException(_write_err257)
 		}
 		return true, err
 	} else {
@@ -17021,19 +17353,19 @@ func (p *taskServiceProcessorGetStageIdOfTask) Process(ctx context.Context, seqI
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getStageIdOfTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err255 = thrift.WrapTException(err2)
+		_write_err257 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err255 == nil && err2 != nil {
-		_write_err255 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err257 == nil && err2 != nil {
+		_write_err257 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err255 == nil && err2 != nil {
-		_write_err255 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err257 == nil && err2 != nil {
+		_write_err257 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err255 == nil && err2 != nil {
-		_write_err255 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err257 == nil && err2 != nil {
+		_write_err257 = thrift.WrapTException(err2)
 	}
-	if _write_err255 != nil {
-		return false, thrift.WrapTException(_write_err255)
+	if _write_err257 != nil {
+		return false, thrift.WrapTException(_write_err257)
 	}
 	return true, err
 }
@@ -17043,7 +17375,7 @@ type taskServiceProcessorSuspendStage struct {
 }
 
 func (p *taskServiceProcessorSuspendStage) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err257 error
+	var _write_err259 error
 	args := TaskServiceSuspendStageArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17089,21 +17421,21 @@ func (p *taskServiceProcessorSuspendStage) Process(ctx context.Context, seqId in
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc258 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspendStage: "+err2.Error())
+		_exc260 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspendStage: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "suspendStage", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err257 = thrift.WrapTException(err2)
+			_write_err259 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc258.Write(ctx, oprot); _write_err257 == nil && err2 != nil {
-			_write_err257 = thrift.WrapTException(err2)
+		if err2 := _exc260.Write(ctx, oprot); _write_err259 == nil && err2 != nil {
+			_write_err259 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err257 == nil && err2 != nil {
-			_write_err257 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err259 == nil && err2 != nil {
+			_write_err259 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err257 == nil && err2 != nil {
-			_write_err257 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err259 == nil && err2 != nil {
+			_write_err259 = thrift.WrapTException(err2)
 		}
-		if _write_err257 != nil {
-			return false, thrift.WrapTException(_write_err257)
+		if _write_err259 != nil {
+			return false, thrift.WrapTException(_write_err259)
 		}
 		return true, err
 	} else {
@@ -17111,19 +17443,19 @@ func (p *taskServiceProcessorSuspendStage) Process(ctx context.Context, seqId in
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "suspendStage", thrift.REPLY, seqId); err2 != nil {
-		_write_err257 = thrift.WrapTException(err2)
+		_write_err259 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err257 == nil && err2 != nil {
-		_write_err257 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err259 == nil && err2 != nil {
+		_write_err259 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err257 == nil && err2 != nil {
-		_write_err257 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err259 == nil && err2 != nil {
+		_write_err259 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err257 == nil && err2 != nil {
-		_write_err257 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err259 == nil && err2 != nil {
+		_write_err259 = thrift.WrapTException(err2)
 	}
-	if _write_err257 != nil {
-		return false, thrift.WrapTException(_write_err257)
+	if _write_err259 != nil {
+		return false, thrift.WrapTException(_write_err259)
 	}
 	return true, err
 }
@@ -17133,7 +17465,7 @@ type taskServiceProcessorContinueStage struct {
 }
 
 func (p *taskServiceProcessorContinueStage) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err259 error
+	var _write_err261 error
 	args := TaskServiceContinueStageArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17179,21 +17511,21 @@ func (p *taskServiceProcessorContinueStage) Process(ctx context.Context, seqId i
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc260 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing continueStage: "+err2.Error())
+		_exc262 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing continueStage: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "continueStage", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err259 = thrift.WrapTException(err2)
+			_write_err261 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc260.Write(ctx, oprot); _write_err259 == nil && err2 != nil {
-			_write_err259 = thrift.WrapTException(err2)
+		if err2 := _exc262.Write(ctx, oprot); _write_err261 == nil && err2 != nil {
+			_write_err261 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err259 == nil && err2 != nil {
-			_write_err259 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err261 == nil && err2 != nil {
+			_write_err261 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err259 == nil && err2 != nil {
-			_write_err259 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err261 == nil && err2 != nil {
+			_write_err261 = thrift.WrapTException(err2)
 		}
-		if _write_err259 != nil {
-			return false, thrift.WrapTException(_write_err259)
+		if _write_err261 != nil {
+			return false, thrift.WrapTException(_write_err261)
 		}
 		return true, err
 	} else {
@@ -17201,19 +17533,19 @@ func (p *taskServiceProcessorContinueStage) Process(ctx context.Context, seqId i
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "continueStage", thrift.REPLY, seqId); err2 != nil {
-		_write_err259 = thrift.WrapTException(err2)
+		_write_err261 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err259 == nil && err2 != nil {
-		_write_err259 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err261 == nil && err2 != nil {
+		_write_err261 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err259 == nil && err2 != nil {
-		_write_err259 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err261 == nil && err2 != nil {
+		_write_err261 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err259 == nil && err2 != nil {
-		_write_err259 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err261 == nil && err2 != nil {
+		_write_err261 = thrift.WrapTException(err2)
 	}
-	if _write_err259 != nil {
-		return false, thrift.WrapTException(_write_err259)
+	if _write_err261 != nil {
+		return false, thrift.WrapTException(_write_err261)
 	}
 	return true, err
 }
@@ -17223,7 +17555,7 @@ type taskServiceProcessorGetStageResult_ struct {
 }
 
 func (p *taskServiceProcessorGetStageResult_) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err261 error
+	var _write_err263 error
 	args := TaskServiceGetStageResultArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17269,21 +17601,21 @@ func (p *taskServiceProcessorGetStageResult_) Process(ctx context.Context, seqId
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc262 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageResult: "+err2.Error())
+		_exc264 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStageResult: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "getStageResult", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err261 = thrift.WrapTException(err2)
+			_write_err263 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc262.Write(ctx, oprot); _write_err261 == nil && err2 != nil {
-			_write_err261 = thrift.WrapTException(err2)
+		if err2 := _exc264.Write(ctx, oprot); _write_err263 == nil && err2 != nil {
+			_write_err263 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err261 == nil && err2 != nil {
-			_write_err261 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err263 == nil && err2 != nil {
+			_write_err263 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err261 == nil && err2 != nil {
-			_write_err261 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err263 == nil && err2 != nil {
+			_write_err263 = thrift.WrapTException(err2)
 		}
-		if _write_err261 != nil {
-			return false, thrift.WrapTException(_write_err261)
+		if _write_err263 != nil {
+			return false, thrift.WrapTException(_write_err263)
 		}
 		return true, err
 	} else {
@@ -17291,19 +17623,19 @@ func (p *taskServiceProcessorGetStageResult_) Process(ctx context.Context, seqId
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getStageResult", thrift.REPLY, seqId); err2 != nil {
-		_write_err261 = thrift.WrapTException(err2)
+		_write_err263 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err261 == nil && err2 != nil {
-		_write_err261 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err263 == nil && err2 != nil {
+		_write_err263 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err261 == nil && err2 != nil {
-		_write_err261 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err263 == nil && err2 != nil {
+		_write_err263 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err261 == nil && err2 != nil {
-		_write_err261 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err263 == nil && err2 != nil {
+		_write_err263 = thrift.WrapTException(err2)
 	}
-	if _write_err261 != nil {
-		return false, thrift.WrapTException(_write_err261)
+	if _write_err263 != nil {
+		return false, thrift.WrapTException(_write_err263)
 	}
 	return true, err
 }
@@ -17313,7 +17645,7 @@ type taskServiceProcessorSubmit struct {
 }
 
 func (p *taskServiceProcessorSubmit) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err263 error
+	var _write_err265 error
 	args := TaskServiceSubmitArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17363,21 +17695,21 @@ func (p *taskServiceProcessorSubmit) Process(ctx context.Context, seqId int32, i
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc264 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing submit: "+err2.Error())
+			_exc266 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing submit: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "submit", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err263 = thrift.WrapTException(err2)
+				_write_err265 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc264.Write(ctx, oprot); _write_err263 == nil && err2 != nil {
-				_write_err263 = thrift.WrapTException(err2)
+			if err2 := _exc266.Write(ctx, oprot); _write_err265 == nil && err2 != nil {
+				_write_err265 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err263 == nil && err2 != nil {
-				_write_err263 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err265 == nil && err2 != nil {
+				_write_err265 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err263 == nil && err2 != nil {
-				_write_err263 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err265 == nil && err2 != nil {
+				_write_err265 = thrift.WrapTException(err2)
 			}
-			if _write_err263 != nil {
-				return false, thrift.WrapTException(_write_err263)
+			if _write_err265 != nil {
+				return false, thrift.WrapTException(_write_err265)
 			}
 			return true, err
 		}
@@ -17386,19 +17718,19 @@ func (p *taskServiceProcessorSubmit) Process(ctx context.Context, seqId int32, i
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "submit", thrift.REPLY, seqId); err2 != nil {
-		_write_err263 = thrift.WrapTException(err2)
+		_write_err265 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err263 == nil && err2 != nil {
-		_write_err263 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err265 == nil && err2 != nil {
+		_write_err265 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err263 == nil && err2 != nil {
-		_write_err263 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err265 == nil && err2 != nil {
+		_write_err265 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err263 == nil && err2 != nil {
-		_write_err263 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err265 == nil && err2 != nil {
+		_write_err265 = thrift.WrapTException(err2)
 	}
-	if _write_err263 != nil {
-		return false, thrift.WrapTException(_write_err263)
+	if _write_err265 != nil {
+		return false, thrift.WrapTException(_write_err265)
 	}
 	return true, err
 }
@@ -17408,7 +17740,7 @@ type taskServiceProcessorGetTask struct {
 }
 
 func (p *taskServiceProcessorGetTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err265 error
+	var _write_err267 error
 	args := TaskServiceGetTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17458,21 +17790,21 @@ func (p *taskServiceProcessorGetTask) Process(ctx context.Context, seqId int32, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc266 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getTask: "+err2.Error())
+			_exc268 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "getTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err265 = thrift.WrapTException(err2)
+				_write_err267 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc266.Write(ctx, oprot); _write_err265 == nil && err2 != nil {
-				_write_err265 = thrift.WrapTException(err2)
+			if err2 := _exc268.Write(ctx, oprot); _write_err267 == nil && err2 != nil {
+				_write_err267 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err265 == nil && err2 != nil {
-				_write_err265 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err267 == nil && err2 != nil {
+				_write_err267 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err265 == nil && err2 != nil {
-				_write_err265 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err267 == nil && err2 != nil {
+				_write_err267 = thrift.WrapTException(err2)
 			}
-			if _write_err265 != nil {
-				return false, thrift.WrapTException(_write_err265)
+			if _write_err267 != nil {
+				return false, thrift.WrapTException(_write_err267)
 			}
 			return true, err
 		}
@@ -17481,19 +17813,19 @@ func (p *taskServiceProcessorGetTask) Process(ctx context.Context, seqId int32, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err265 = thrift.WrapTException(err2)
+		_write_err267 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err265 == nil && err2 != nil {
-		_write_err265 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err267 == nil && err2 != nil {
+		_write_err267 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err265 == nil && err2 != nil {
-		_write_err265 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err267 == nil && err2 != nil {
+		_write_err267 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err265 == nil && err2 != nil {
-		_write_err265 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err267 == nil && err2 != nil {
+		_write_err267 = thrift.WrapTException(err2)
 	}
-	if _write_err265 != nil {
-		return false, thrift.WrapTException(_write_err265)
+	if _write_err267 != nil {
+		return false, thrift.WrapTException(_write_err267)
 	}
 	return true, err
 }
@@ -17503,7 +17835,7 @@ type taskServiceProcessorListTasks struct {
 }
 
 func (p *taskServiceProcessorListTasks) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err267 error
+	var _write_err269 error
 	args := TaskServiceListTasksArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17553,21 +17885,21 @@ func (p *taskServiceProcessorListTasks) Process(ctx context.Context, seqId int32
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc268 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listTasks: "+err2.Error())
+			_exc270 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listTasks: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "listTasks", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err267 = thrift.WrapTException(err2)
+				_write_err269 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc268.Write(ctx, oprot); _write_err267 == nil && err2 != nil {
-				_write_err267 = thrift.WrapTException(err2)
+			if err2 := _exc270.Write(ctx, oprot); _write_err269 == nil && err2 != nil {
+				_write_err269 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err267 == nil && err2 != nil {
-				_write_err267 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err269 == nil && err2 != nil {
+				_write_err269 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err267 == nil && err2 != nil {
-				_write_err267 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err269 == nil && err2 != nil {
+				_write_err269 = thrift.WrapTException(err2)
 			}
-			if _write_err267 != nil {
-				return false, thrift.WrapTException(_write_err267)
+			if _write_err269 != nil {
+				return false, thrift.WrapTException(_write_err269)
 			}
 			return true, err
 		}
@@ -17576,19 +17908,19 @@ func (p *taskServiceProcessorListTasks) Process(ctx context.Context, seqId int32
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "listTasks", thrift.REPLY, seqId); err2 != nil {
-		_write_err267 = thrift.WrapTException(err2)
+		_write_err269 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err267 == nil && err2 != nil {
-		_write_err267 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err269 == nil && err2 != nil {
+		_write_err269 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err267 == nil && err2 != nil {
-		_write_err267 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err269 == nil && err2 != nil {
+		_write_err269 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err267 == nil && err2 != nil {
-		_write_err267 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err269 == nil && err2 != nil {
+		_write_err269 = thrift.WrapTException(err2)
 	}
-	if _write_err267 != nil {
-		return false, thrift.WrapTException(_write_err267)
+	if _write_err269 != nil {
+		return false, thrift.WrapTException(_write_err269)
 	}
 	return true, err
 }
@@ -17598,7 +17930,7 @@ type taskServiceProcessorGetStage struct {
 }
 
 func (p *taskServiceProcessorGetStage) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err269 error
+	var _write_err271 error
 	args := TaskServiceGetStageArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17648,21 +17980,21 @@ func (p *taskServiceProcessorGetStage) Process(ctx context.Context, seqId int32,
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc270 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStage: "+err2.Error())
+			_exc272 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getStage: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "getStage", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err269 = thrift.WrapTException(err2)
+				_write_err271 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc270.Write(ctx, oprot); _write_err269 == nil && err2 != nil {
-				_write_err269 = thrift.WrapTException(err2)
+			if err2 := _exc272.Write(ctx, oprot); _write_err271 == nil && err2 != nil {
+				_write_err271 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err269 == nil && err2 != nil {
-				_write_err269 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err271 == nil && err2 != nil {
+				_write_err271 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err269 == nil && err2 != nil {
-				_write_err269 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err271 == nil && err2 != nil {
+				_write_err271 = thrift.WrapTException(err2)
 			}
-			if _write_err269 != nil {
-				return false, thrift.WrapTException(_write_err269)
+			if _write_err271 != nil {
+				return false, thrift.WrapTException(_write_err271)
 			}
 			return true, err
 		}
@@ -17671,19 +18003,19 @@ func (p *taskServiceProcessorGetStage) Process(ctx context.Context, seqId int32,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getStage", thrift.REPLY, seqId); err2 != nil {
-		_write_err269 = thrift.WrapTException(err2)
+		_write_err271 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err269 == nil && err2 != nil {
-		_write_err269 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err271 == nil && err2 != nil {
+		_write_err271 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err269 == nil && err2 != nil {
-		_write_err269 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err271 == nil && err2 != nil {
+		_write_err271 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err269 == nil && err2 != nil {
-		_write_err269 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err271 == nil && err2 != nil {
+		_write_err271 = thrift.WrapTException(err2)
 	}
-	if _write_err269 != nil {
-		return false, thrift.WrapTException(_write_err269)
+	if _write_err271 != nil {
+		return false, thrift.WrapTException(_write_err271)
 	}
 	return true, err
 }
@@ -17693,7 +18025,7 @@ type taskServiceProcessorListStages struct {
 }
 
 func (p *taskServiceProcessorListStages) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err271 error
+	var _write_err273 error
 	args := TaskServiceListStagesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17743,21 +18075,21 @@ func (p *taskServiceProcessorListStages) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc272 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listStages: "+err2.Error())
+			_exc274 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing listStages: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "listStages", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err271 = thrift.WrapTException(err2)
+				_write_err273 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc272.Write(ctx, oprot); _write_err271 == nil && err2 != nil {
-				_write_err271 = thrift.WrapTException(err2)
+			if err2 := _exc274.Write(ctx, oprot); _write_err273 == nil && err2 != nil {
+				_write_err273 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err271 == nil && err2 != nil {
-				_write_err271 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err273 == nil && err2 != nil {
+				_write_err273 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err271 == nil && err2 != nil {
-				_write_err271 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err273 == nil && err2 != nil {
+				_write_err273 = thrift.WrapTException(err2)
 			}
-			if _write_err271 != nil {
-				return false, thrift.WrapTException(_write_err271)
+			if _write_err273 != nil {
+				return false, thrift.WrapTException(_write_err273)
 			}
 			return true, err
 		}
@@ -17766,19 +18098,19 @@ func (p *taskServiceProcessorListStages) Process(ctx context.Context, seqId int3
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "listStages", thrift.REPLY, seqId); err2 != nil {
-		_write_err271 = thrift.WrapTException(err2)
+		_write_err273 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err271 == nil && err2 != nil {
-		_write_err271 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err273 == nil && err2 != nil {
+		_write_err273 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err271 == nil && err2 != nil {
-		_write_err271 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err273 == nil && err2 != nil {
+		_write_err273 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err271 == nil && err2 != nil {
-		_write_err271 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err273 == nil && err2 != nil {
+		_write_err273 = thrift.WrapTException(err2)
 	}
-	if _write_err271 != nil {
-		return false, thrift.WrapTException(_write_err271)
+	if _write_err273 != nil {
+		return false, thrift.WrapTException(_write_err273)
 	}
 	return true, err
 }
@@ -17788,7 +18120,7 @@ type taskServiceProcessorExplain struct {
 }
 
 func (p *taskServiceProcessorExplain) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err273 error
+	var _write_err275 error
 	args := TaskServiceExplainArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17838,21 +18170,21 @@ func (p *taskServiceProcessorExplain) Process(ctx context.Context, seqId int32, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc274 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing explain: "+err2.Error())
+			_exc276 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing explain: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "explain", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err273 = thrift.WrapTException(err2)
+				_write_err275 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc274.Write(ctx, oprot); _write_err273 == nil && err2 != nil {
-				_write_err273 = thrift.WrapTException(err2)
+			if err2 := _exc276.Write(ctx, oprot); _write_err275 == nil && err2 != nil {
+				_write_err275 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err273 == nil && err2 != nil {
-				_write_err273 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err275 == nil && err2 != nil {
+				_write_err275 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err273 == nil && err2 != nil {
-				_write_err273 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err275 == nil && err2 != nil {
+				_write_err275 = thrift.WrapTException(err2)
 			}
-			if _write_err273 != nil {
-				return false, thrift.WrapTException(_write_err273)
+			if _write_err275 != nil {
+				return false, thrift.WrapTException(_write_err275)
 			}
 			return true, err
 		}
@@ -17861,19 +18193,19 @@ func (p *taskServiceProcessorExplain) Process(ctx context.Context, seqId int32, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "explain", thrift.REPLY, seqId); err2 != nil {
-		_write_err273 = thrift.WrapTException(err2)
+		_write_err275 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err273 == nil && err2 != nil {
-		_write_err273 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err275 == nil && err2 != nil {
+		_write_err275 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err273 == nil && err2 != nil {
-		_write_err273 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err275 == nil && err2 != nil {
+		_write_err275 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err273 == nil && err2 != nil {
-		_write_err273 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err275 == nil && err2 != nil {
+		_write_err275 = thrift.WrapTException(err2)
 	}
-	if _write_err273 != nil {
-		return false, thrift.WrapTException(_write_err273)
+	if _write_err275 != nil {
+		return false, thrift.WrapTException(_write_err275)
 	}
 	return true, err
 }
@@ -17883,7 +18215,7 @@ type taskServiceProcessorGetPlan struct {
 }
 
 func (p *taskServiceProcessorGetPlan) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err275 error
+	var _write_err277 error
 	args := TaskServiceGetPlanArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17933,21 +18265,21 @@ func (p *taskServiceProcessorGetPlan) Process(ctx context.Context, seqId int32, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc276 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getPlan: "+err2.Error())
+			_exc278 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getPlan: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "getPlan", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err275 = thrift.WrapTException(err2)
+				_write_err277 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc276.Write(ctx, oprot); _write_err275 == nil && err2 != nil {
-				_write_err275 = thrift.WrapTException(err2)
+			if err2 := _exc278.Write(ctx, oprot); _write_err277 == nil && err2 != nil {
+				_write_err277 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err275 == nil && err2 != nil {
-				_write_err275 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err277 == nil && err2 != nil {
+				_write_err277 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err275 == nil && err2 != nil {
-				_write_err275 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err277 == nil && err2 != nil {
+				_write_err277 = thrift.WrapTException(err2)
 			}
-			if _write_err275 != nil {
-				return false, thrift.WrapTException(_write_err275)
+			if _write_err277 != nil {
+				return false, thrift.WrapTException(_write_err277)
 			}
 			return true, err
 		}
@@ -17956,19 +18288,19 @@ func (p *taskServiceProcessorGetPlan) Process(ctx context.Context, seqId int32, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getPlan", thrift.REPLY, seqId); err2 != nil {
-		_write_err275 = thrift.WrapTException(err2)
+		_write_err277 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err275 == nil && err2 != nil {
-		_write_err275 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err277 == nil && err2 != nil {
+		_write_err277 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err275 == nil && err2 != nil {
-		_write_err275 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err277 == nil && err2 != nil {
+		_write_err277 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err275 == nil && err2 != nil {
-		_write_err275 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err277 == nil && err2 != nil {
+		_write_err277 = thrift.WrapTException(err2)
 	}
-	if _write_err275 != nil {
-		return false, thrift.WrapTException(_write_err275)
+	if _write_err277 != nil {
+		return false, thrift.WrapTException(_write_err277)
 	}
 	return true, err
 }
@@ -17978,7 +18310,7 @@ type taskServiceProcessorSuspend struct {
 }
 
 func (p *taskServiceProcessorSuspend) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err277 error
+	var _write_err279 error
 	args := TaskServiceSuspendArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18028,21 +18360,21 @@ func (p *taskServiceProcessorSuspend) Process(ctx context.Context, seqId int32, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc278 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspend: "+err2.Error())
+			_exc280 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspend: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "suspend", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err277 = thrift.WrapTException(err2)
+				_write_err279 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc278.Write(ctx, oprot); _write_err277 == nil && err2 != nil {
-				_write_err277 = thrift.WrapTException(err2)
+			if err2 := _exc280.Write(ctx, oprot); _write_err279 == nil && err2 != nil {
+				_write_err279 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err277 == nil && err2 != nil {
-				_write_err277 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err279 == nil && err2 != nil {
+				_write_err279 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err277 == nil && err2 != nil {
-				_write_err277 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err279 == nil && err2 != nil {
+				_write_err279 = thrift.WrapTException(err2)
 			}
-			if _write_err277 != nil {
-				return false, thrift.WrapTException(_write_err277)
+			if _write_err279 != nil {
+				return false, thrift.WrapTException(_write_err279)
 			}
 			return true, err
 		}
@@ -18051,19 +18383,19 @@ func (p *taskServiceProcessorSuspend) Process(ctx context.Context, seqId int32, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "suspend", thrift.REPLY, seqId); err2 != nil {
-		_write_err277 = thrift.WrapTException(err2)
+		_write_err279 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err277 == nil && err2 != nil {
-		_write_err277 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err279 == nil && err2 != nil {
+		_write_err279 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err277 == nil && err2 != nil {
-		_write_err277 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err279 == nil && err2 != nil {
+		_write_err279 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err277 == nil && err2 != nil {
-		_write_err277 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err279 == nil && err2 != nil {
+		_write_err279 = thrift.WrapTException(err2)
 	}
-	if _write_err277 != nil {
-		return false, thrift.WrapTException(_write_err277)
+	if _write_err279 != nil {
+		return false, thrift.WrapTException(_write_err279)
 	}
 	return true, err
 }
@@ -18073,7 +18405,7 @@ type taskServiceProcessorSuspendTask struct {
 }
 
 func (p *taskServiceProcessorSuspendTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err279 error
+	var _write_err281 error
 	args := TaskServiceSuspendTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18123,21 +18455,21 @@ func (p *taskServiceProcessorSuspendTask) Process(ctx context.Context, seqId int
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc280 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspendTask: "+err2.Error())
+			_exc282 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing suspendTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "suspendTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err279 = thrift.WrapTException(err2)
+				_write_err281 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc280.Write(ctx, oprot); _write_err279 == nil && err2 != nil {
-				_write_err279 = thrift.WrapTException(err2)
+			if err2 := _exc282.Write(ctx, oprot); _write_err281 == nil && err2 != nil {
+				_write_err281 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err279 == nil && err2 != nil {
-				_write_err279 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err281 == nil && err2 != nil {
+				_write_err281 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err279 == nil && err2 != nil {
-				_write_err279 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err281 == nil && err2 != nil {
+				_write_err281 = thrift.WrapTException(err2)
 			}
-			if _write_err279 != nil {
-				return false, thrift.WrapTException(_write_err279)
+			if _write_err281 != nil {
+				return false, thrift.WrapTException(_write_err281)
 			}
 			return true, err
 		}
@@ -18146,19 +18478,19 @@ func (p *taskServiceProcessorSuspendTask) Process(ctx context.Context, seqId int
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "suspendTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err279 = thrift.WrapTException(err2)
+		_write_err281 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err279 == nil && err2 != nil {
-		_write_err279 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err281 == nil && err2 != nil {
+		_write_err281 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err279 == nil && err2 != nil {
-		_write_err279 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err281 == nil && err2 != nil {
+		_write_err281 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err279 == nil && err2 != nil {
-		_write_err279 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err281 == nil && err2 != nil {
+		_write_err281 = thrift.WrapTException(err2)
 	}
-	if _write_err279 != nil {
-		return false, thrift.WrapTException(_write_err279)
+	if _write_err281 != nil {
+		return false, thrift.WrapTException(_write_err281)
 	}
 	return true, err
 }
@@ -18168,7 +18500,7 @@ type taskServiceProcessorResume struct {
 }
 
 func (p *taskServiceProcessorResume) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err281 error
+	var _write_err283 error
 	args := TaskServiceResumeArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18218,40 +18550,40 @@ func (p *taskServiceProcessorResume) Process(ctx context.Context, seqId int32, i
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc282 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing resume: "+err2.Error())
+			_exc284 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing resume: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "resume", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err281 = thrift.WrapTException(err2)
+				_write_err283 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc282.Write(ctx, oprot); _write_err281 == nil && err2 != nil {
-				_write_err281 = thrift.WrapTException(err2)
+			if err2 := _exc284.Write(ctx, oprot); _write_err283 == nil && err2 != nil {
+				_write_err283 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err281 == nil && err2 != nil {
-				_write_err281 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err283 == nil && err2 != nil {
+				_write_err283 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err281 == nil && err2 != nil {
-				_write_err281 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err283 == nil && err2 != nil {
+				_write_err283 = thrift.WrapTException(err2)
 			}
-			if _write_err281 != nil {
-				return false, thrift.WrapTException(_write_err281)
+			if _write_err283 != nil {
+				return false, thrift.WrapTException(_write_err283)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "resume", thrift.REPLY, seqId); err2 != nil {
-		_write_err281 = thrift.WrapTException(err2)
+		_write_err283 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err281 == nil && err2 != nil {
-		_write_err281 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err283 == nil && err2 != nil {
+		_write_err283 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err281 == nil && err2 != nil {
-		_write_err281 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err283 == nil && err2 != nil {
+		_write_err283 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err281 == nil && err2 != nil {
-		_write_err281 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err283 == nil && err2 != nil {
+		_write_err283 = thrift.WrapTException(err2)
 	}
-	if _write_err281 != nil {
-		return false, thrift.WrapTException(_write_err281)
+	if _write_err283 != nil {
+		return false, thrift.WrapTException(_write_err283)
 	}
 	return true, err
 }
@@ -18261,7 +18593,7 @@ type taskServiceProcessorResumeTask struct {
 }
 
 func (p *taskServiceProcessorResumeTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err283 error
+	var _write_err285 error
 	args := TaskServiceResumeTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18311,40 +18643,40 @@ func (p *taskServiceProcessorResumeTask) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc284 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing resumeTask: "+err2.Error())
+			_exc286 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing resumeTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "resumeTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err283 = thrift.WrapTException(err2)
+				_write_err285 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc284.Write(ctx, oprot); _write_err283 == nil && err2 != nil {
-				_write_err283 = thrift.WrapTException(err2)
+			if err2 := _exc286.Write(ctx, oprot); _write_err285 == nil && err2 != nil {
+				_write_err285 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err283 == nil && err2 != nil {
-				_write_err283 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err285 == nil && err2 != nil {
+				_write_err285 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err283 == nil && err2 != nil {
-				_write_err283 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err285 == nil && err2 != nil {
+				_write_err285 = thrift.WrapTException(err2)
 			}
-			if _write_err283 != nil {
-				return false, thrift.WrapTException(_write_err283)
+			if _write_err285 != nil {
+				return false, thrift.WrapTException(_write_err285)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "resumeTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err283 = thrift.WrapTException(err2)
+		_write_err285 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err283 == nil && err2 != nil {
-		_write_err283 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err285 == nil && err2 != nil {
+		_write_err285 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err283 == nil && err2 != nil {
-		_write_err283 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err285 == nil && err2 != nil {
+		_write_err285 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err283 == nil && err2 != nil {
-		_write_err283 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err285 == nil && err2 != nil {
+		_write_err285 = thrift.WrapTException(err2)
 	}
-	if _write_err283 != nil {
-		return false, thrift.WrapTException(_write_err283)
+	if _write_err285 != nil {
+		return false, thrift.WrapTException(_write_err285)
 	}
 	return true, err
 }
@@ -18354,7 +18686,7 @@ type taskServiceProcessorCancelTask struct {
 }
 
 func (p *taskServiceProcessorCancelTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err285 error
+	var _write_err287 error
 	args := TaskServiceCancelTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18404,40 +18736,40 @@ func (p *taskServiceProcessorCancelTask) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc286 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing cancelTask: "+err2.Error())
+			_exc288 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing cancelTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "cancelTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err285 = thrift.WrapTException(err2)
+				_write_err287 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc286.Write(ctx, oprot); _write_err285 == nil && err2 != nil {
-				_write_err285 = thrift.WrapTException(err2)
+			if err2 := _exc288.Write(ctx, oprot); _write_err287 == nil && err2 != nil {
+				_write_err287 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err285 == nil && err2 != nil {
-				_write_err285 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err287 == nil && err2 != nil {
+				_write_err287 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err285 == nil && err2 != nil {
-				_write_err285 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err287 == nil && err2 != nil {
+				_write_err287 = thrift.WrapTException(err2)
 			}
-			if _write_err285 != nil {
-				return false, thrift.WrapTException(_write_err285)
+			if _write_err287 != nil {
+				return false, thrift.WrapTException(_write_err287)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "cancelTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err285 = thrift.WrapTException(err2)
+		_write_err287 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err285 == nil && err2 != nil {
-		_write_err285 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err287 == nil && err2 != nil {
+		_write_err287 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err285 == nil && err2 != nil {
-		_write_err285 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err287 == nil && err2 != nil {
+		_write_err287 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err285 == nil && err2 != nil {
-		_write_err285 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err287 == nil && err2 != nil {
+		_write_err287 = thrift.WrapTException(err2)
 	}
-	if _write_err285 != nil {
-		return false, thrift.WrapTException(_write_err285)
+	if _write_err287 != nil {
+		return false, thrift.WrapTException(_write_err287)
 	}
 	return true, err
 }
@@ -18447,7 +18779,7 @@ type taskServiceProcessorCancelStage struct {
 }
 
 func (p *taskServiceProcessorCancelStage) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err287 error
+	var _write_err289 error
 	args := TaskServiceCancelStageArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18497,40 +18829,40 @@ func (p *taskServiceProcessorCancelStage) Process(ctx context.Context, seqId int
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc288 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing cancelStage: "+err2.Error())
+			_exc290 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing cancelStage: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "cancelStage", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err287 = thrift.WrapTException(err2)
+				_write_err289 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc288.Write(ctx, oprot); _write_err287 == nil && err2 != nil {
-				_write_err287 = thrift.WrapTException(err2)
+			if err2 := _exc290.Write(ctx, oprot); _write_err289 == nil && err2 != nil {
+				_write_err289 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err287 == nil && err2 != nil {
-				_write_err287 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err289 == nil && err2 != nil {
+				_write_err289 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err287 == nil && err2 != nil {
-				_write_err287 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err289 == nil && err2 != nil {
+				_write_err289 = thrift.WrapTException(err2)
 			}
-			if _write_err287 != nil {
-				return false, thrift.WrapTException(_write_err287)
+			if _write_err289 != nil {
+				return false, thrift.WrapTException(_write_err289)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "cancelStage", thrift.REPLY, seqId); err2 != nil {
-		_write_err287 = thrift.WrapTException(err2)
+		_write_err289 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err287 == nil && err2 != nil {
-		_write_err287 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err289 == nil && err2 != nil {
+		_write_err289 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err287 == nil && err2 != nil {
-		_write_err287 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err289 == nil && err2 != nil {
+		_write_err289 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err287 == nil && err2 != nil {
-		_write_err287 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err289 == nil && err2 != nil {
+		_write_err289 = thrift.WrapTException(err2)
 	}
-	if _write_err287 != nil {
-		return false, thrift.WrapTException(_write_err287)
+	if _write_err289 != nil {
+		return false, thrift.WrapTException(_write_err289)
 	}
 	return true, err
 }
@@ -18540,7 +18872,7 @@ type taskServiceProcessorSkipStage struct {
 }
 
 func (p *taskServiceProcessorSkipStage) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err289 error
+	var _write_err291 error
 	args := TaskServiceSkipStageArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18590,40 +18922,40 @@ func (p *taskServiceProcessorSkipStage) Process(ctx context.Context, seqId int32
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc290 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing skipStage: "+err2.Error())
+			_exc292 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing skipStage: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "skipStage", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err289 = thrift.WrapTException(err2)
+				_write_err291 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc290.Write(ctx, oprot); _write_err289 == nil && err2 != nil {
-				_write_err289 = thrift.WrapTException(err2)
+			if err2 := _exc292.Write(ctx, oprot); _write_err291 == nil && err2 != nil {
+				_write_err291 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err289 == nil && err2 != nil {
-				_write_err289 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err291 == nil && err2 != nil {
+				_write_err291 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err289 == nil && err2 != nil {
-				_write_err289 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err291 == nil && err2 != nil {
+				_write_err291 = thrift.WrapTException(err2)
 			}
-			if _write_err289 != nil {
-				return false, thrift.WrapTException(_write_err289)
+			if _write_err291 != nil {
+				return false, thrift.WrapTException(_write_err291)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "skipStage", thrift.REPLY, seqId); err2 != nil {
-		_write_err289 = thrift.WrapTException(err2)
+		_write_err291 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err289 == nil && err2 != nil {
-		_write_err289 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err291 == nil && err2 != nil {
+		_write_err291 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err289 == nil && err2 != nil {
-		_write_err289 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err291 == nil && err2 != nil {
+		_write_err291 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err289 == nil && err2 != nil {
-		_write_err289 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err291 == nil && err2 != nil {
+		_write_err291 = thrift.WrapTException(err2)
 	}
-	if _write_err289 != nil {
-		return false, thrift.WrapTException(_write_err289)
+	if _write_err291 != nil {
+		return false, thrift.WrapTException(_write_err291)
 	}
 	return true, err
 }
@@ -18633,7 +18965,7 @@ type taskServiceProcessorPlanRetry struct {
 }
 
 func (p *taskServiceProcessorPlanRetry) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err291 error
+	var _write_err293 error
 	args := TaskServicePlanRetryArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18683,21 +19015,21 @@ func (p *taskServiceProcessorPlanRetry) Process(ctx context.Context, seqId int32
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc292 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing planRetry: "+err2.Error())
+			_exc294 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing planRetry: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "planRetry", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err291 = thrift.WrapTException(err2)
+				_write_err293 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc292.Write(ctx, oprot); _write_err291 == nil && err2 != nil {
-				_write_err291 = thrift.WrapTException(err2)
+			if err2 := _exc294.Write(ctx, oprot); _write_err293 == nil && err2 != nil {
+				_write_err293 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err291 == nil && err2 != nil {
-				_write_err291 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err293 == nil && err2 != nil {
+				_write_err293 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err291 == nil && err2 != nil {
-				_write_err291 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err293 == nil && err2 != nil {
+				_write_err293 = thrift.WrapTException(err2)
 			}
-			if _write_err291 != nil {
-				return false, thrift.WrapTException(_write_err291)
+			if _write_err293 != nil {
+				return false, thrift.WrapTException(_write_err293)
 			}
 			return true, err
 		}
@@ -18706,19 +19038,19 @@ func (p *taskServiceProcessorPlanRetry) Process(ctx context.Context, seqId int32
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "planRetry", thrift.REPLY, seqId); err2 != nil {
-		_write_err291 = thrift.WrapTException(err2)
+		_write_err293 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err291 == nil && err2 != nil {
-		_write_err291 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err293 == nil && err2 != nil {
+		_write_err293 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err291 == nil && err2 != nil {
-		_write_err291 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err293 == nil && err2 != nil {
+		_write_err293 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err291 == nil && err2 != nil {
-		_write_err291 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err293 == nil && err2 != nil {
+		_write_err293 = thrift.WrapTException(err2)
 	}
-	if _write_err291 != nil {
-		return false, thrift.WrapTException(_write_err291)
+	if _write_err293 != nil {
+		return false, thrift.WrapTException(_write_err293)
 	}
 	return true, err
 }
@@ -18728,7 +19060,7 @@ type taskServiceProcessorRetryTask struct {
 }
 
 func (p *taskServiceProcessorRetryTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err293 error
+	var _write_err295 error
 	args := TaskServiceRetryTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18778,21 +19110,21 @@ func (p *taskServiceProcessorRetryTask) Process(ctx context.Context, seqId int32
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc294 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing retryTask: "+err2.Error())
+			_exc296 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing retryTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "retryTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err293 = thrift.WrapTException(err2)
+				_write_err295 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc294.Write(ctx, oprot); _write_err293 == nil && err2 != nil {
-				_write_err293 = thrift.WrapTException(err2)
+			if err2 := _exc296.Write(ctx, oprot); _write_err295 == nil && err2 != nil {
+				_write_err295 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err293 == nil && err2 != nil {
-				_write_err293 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err295 == nil && err2 != nil {
+				_write_err295 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err293 == nil && err2 != nil {
-				_write_err293 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err295 == nil && err2 != nil {
+				_write_err295 = thrift.WrapTException(err2)
 			}
-			if _write_err293 != nil {
-				return false, thrift.WrapTException(_write_err293)
+			if _write_err295 != nil {
+				return false, thrift.WrapTException(_write_err295)
 			}
 			return true, err
 		}
@@ -18801,19 +19133,19 @@ func (p *taskServiceProcessorRetryTask) Process(ctx context.Context, seqId int32
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "retryTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err293 = thrift.WrapTException(err2)
+		_write_err295 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err293 == nil && err2 != nil {
-		_write_err293 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err295 == nil && err2 != nil {
+		_write_err295 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err293 == nil && err2 != nil {
-		_write_err293 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err295 == nil && err2 != nil {
+		_write_err295 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err293 == nil && err2 != nil {
-		_write_err293 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err295 == nil && err2 != nil {
+		_write_err295 = thrift.WrapTException(err2)
 	}
-	if _write_err293 != nil {
-		return false, thrift.WrapTException(_write_err293)
+	if _write_err295 != nil {
+		return false, thrift.WrapTException(_write_err295)
 	}
 	return true, err
 }
@@ -18823,7 +19155,7 @@ type taskServiceProcessorDeleteTask struct {
 }
 
 func (p *taskServiceProcessorDeleteTask) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err295 error
+	var _write_err297 error
 	args := TaskServiceDeleteTaskArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18873,40 +19205,40 @@ func (p *taskServiceProcessorDeleteTask) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc296 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing deleteTask: "+err2.Error())
+			_exc298 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing deleteTask: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "deleteTask", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err295 = thrift.WrapTException(err2)
+				_write_err297 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc296.Write(ctx, oprot); _write_err295 == nil && err2 != nil {
-				_write_err295 = thrift.WrapTException(err2)
+			if err2 := _exc298.Write(ctx, oprot); _write_err297 == nil && err2 != nil {
+				_write_err297 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err295 == nil && err2 != nil {
-				_write_err295 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err297 == nil && err2 != nil {
+				_write_err297 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err295 == nil && err2 != nil {
-				_write_err295 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err297 == nil && err2 != nil {
+				_write_err297 = thrift.WrapTException(err2)
 			}
-			if _write_err295 != nil {
-				return false, thrift.WrapTException(_write_err295)
+			if _write_err297 != nil {
+				return false, thrift.WrapTException(_write_err297)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "deleteTask", thrift.REPLY, seqId); err2 != nil {
-		_write_err295 = thrift.WrapTException(err2)
+		_write_err297 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err295 == nil && err2 != nil {
-		_write_err295 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err297 == nil && err2 != nil {
+		_write_err297 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err295 == nil && err2 != nil {
-		_write_err295 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err297 == nil && err2 != nil {
+		_write_err297 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err295 == nil && err2 != nil {
-		_write_err295 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err297 == nil && err2 != nil {
+		_write_err297 = thrift.WrapTException(err2)
 	}
-	if _write_err295 != nil {
-		return false, thrift.WrapTException(_write_err295)
+	if _write_err297 != nil {
+		return false, thrift.WrapTException(_write_err297)
 	}
 	return true, err
 }
@@ -18916,7 +19248,7 @@ type taskServiceProcessorWatch struct {
 }
 
 func (p *taskServiceProcessorWatch) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err297 error
+	var _write_err299 error
 	args := TaskServiceWatchArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -18966,21 +19298,21 @@ func (p *taskServiceProcessorWatch) Process(ctx context.Context, seqId int32, ip
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc298 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing watch: "+err2.Error())
+			_exc300 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing watch: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "watch", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err297 = thrift.WrapTException(err2)
+				_write_err299 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc298.Write(ctx, oprot); _write_err297 == nil && err2 != nil {
-				_write_err297 = thrift.WrapTException(err2)
+			if err2 := _exc300.Write(ctx, oprot); _write_err299 == nil && err2 != nil {
+				_write_err299 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err297 == nil && err2 != nil {
-				_write_err297 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err299 == nil && err2 != nil {
+				_write_err299 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err297 == nil && err2 != nil {
-				_write_err297 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err299 == nil && err2 != nil {
+				_write_err299 = thrift.WrapTException(err2)
 			}
-			if _write_err297 != nil {
-				return false, thrift.WrapTException(_write_err297)
+			if _write_err299 != nil {
+				return false, thrift.WrapTException(_write_err299)
 			}
 			return true, err
 		}
@@ -18989,19 +19321,19 @@ func (p *taskServiceProcessorWatch) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "watch", thrift.REPLY, seqId); err2 != nil {
-		_write_err297 = thrift.WrapTException(err2)
+		_write_err299 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err297 == nil && err2 != nil {
-		_write_err297 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err299 == nil && err2 != nil {
+		_write_err299 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err297 == nil && err2 != nil {
-		_write_err297 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err299 == nil && err2 != nil {
+		_write_err299 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err297 == nil && err2 != nil {
-		_write_err297 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err299 == nil && err2 != nil {
+		_write_err299 = thrift.WrapTException(err2)
 	}
-	if _write_err297 != nil {
-		return false, thrift.WrapTException(_write_err297)
+	if _write_err299 != nil {
+		return false, thrift.WrapTException(_write_err299)
 	}
 	return true, err
 }
@@ -19011,7 +19343,7 @@ type taskServiceProcessorReadLog struct {
 }
 
 func (p *taskServiceProcessorReadLog) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err299 error
+	var _write_err301 error
 	args := TaskServiceReadLogArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -19061,21 +19393,21 @@ func (p *taskServiceProcessorReadLog) Process(ctx context.Context, seqId int32, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc300 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing readLog: "+err2.Error())
+			_exc302 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing readLog: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "readLog", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err299 = thrift.WrapTException(err2)
+				_write_err301 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc300.Write(ctx, oprot); _write_err299 == nil && err2 != nil {
-				_write_err299 = thrift.WrapTException(err2)
+			if err2 := _exc302.Write(ctx, oprot); _write_err301 == nil && err2 != nil {
+				_write_err301 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err299 == nil && err2 != nil {
-				_write_err299 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err301 == nil && err2 != nil {
+				_write_err301 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err299 == nil && err2 != nil {
-				_write_err299 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err301 == nil && err2 != nil {
+				_write_err301 = thrift.WrapTException(err2)
 			}
-			if _write_err299 != nil {
-				return false, thrift.WrapTException(_write_err299)
+			if _write_err301 != nil {
+				return false, thrift.WrapTException(_write_err301)
 			}
 			return true, err
 		}
@@ -19084,19 +19416,19 @@ func (p *taskServiceProcessorReadLog) Process(ctx context.Context, seqId int32, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "readLog", thrift.REPLY, seqId); err2 != nil {
-		_write_err299 = thrift.WrapTException(err2)
+		_write_err301 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err299 == nil && err2 != nil {
-		_write_err299 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err301 == nil && err2 != nil {
+		_write_err301 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err299 == nil && err2 != nil {
-		_write_err299 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err301 == nil && err2 != nil {
+		_write_err301 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err299 == nil && err2 != nil {
-		_write_err299 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err301 == nil && err2 != nil {
+		_write_err301 = thrift.WrapTException(err2)
 	}
-	if _write_err299 != nil {
-		return false, thrift.WrapTException(_write_err299)
+	if _write_err301 != nil {
+		return false, thrift.WrapTException(_write_err301)
 	}
 	return true, err
 }
@@ -19106,7 +19438,7 @@ type taskServiceProcessorGetResult_ struct {
 }
 
 func (p *taskServiceProcessorGetResult_) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err301 error
+	var _write_err303 error
 	args := TaskServiceGetResultArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -19156,21 +19488,21 @@ func (p *taskServiceProcessorGetResult_) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc302 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getResult: "+err2.Error())
+			_exc304 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getResult: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "getResult", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err301 = thrift.WrapTException(err2)
+				_write_err303 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc302.Write(ctx, oprot); _write_err301 == nil && err2 != nil {
-				_write_err301 = thrift.WrapTException(err2)
+			if err2 := _exc304.Write(ctx, oprot); _write_err303 == nil && err2 != nil {
+				_write_err303 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err301 == nil && err2 != nil {
-				_write_err301 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err303 == nil && err2 != nil {
+				_write_err303 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err301 == nil && err2 != nil {
-				_write_err301 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err303 == nil && err2 != nil {
+				_write_err303 = thrift.WrapTException(err2)
 			}
-			if _write_err301 != nil {
-				return false, thrift.WrapTException(_write_err301)
+			if _write_err303 != nil {
+				return false, thrift.WrapTException(_write_err303)
 			}
 			return true, err
 		}
@@ -19179,19 +19511,19 @@ func (p *taskServiceProcessorGetResult_) Process(ctx context.Context, seqId int3
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getResult", thrift.REPLY, seqId); err2 != nil {
-		_write_err301 = thrift.WrapTException(err2)
+		_write_err303 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err301 == nil && err2 != nil {
-		_write_err301 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err303 == nil && err2 != nil {
+		_write_err303 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err301 == nil && err2 != nil {
-		_write_err301 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err303 == nil && err2 != nil {
+		_write_err303 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err301 == nil && err2 != nil {
-		_write_err301 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err303 == nil && err2 != nil {
+		_write_err303 = thrift.WrapTException(err2)
 	}
-	if _write_err301 != nil {
-		return false, thrift.WrapTException(_write_err301)
+	if _write_err303 != nil {
+		return false, thrift.WrapTException(_write_err303)
 	}
 	return true, err
 }
@@ -19201,7 +19533,7 @@ type taskServiceProcessorPreviewResult_ struct {
 }
 
 func (p *taskServiceProcessorPreviewResult_) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err303 error
+	var _write_err305 error
 	args := TaskServicePreviewResultArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -19251,21 +19583,21 @@ func (p *taskServiceProcessorPreviewResult_) Process(ctx context.Context, seqId 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc304 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing previewResult: "+err2.Error())
+			_exc306 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing previewResult: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "previewResult", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err303 = thrift.WrapTException(err2)
+				_write_err305 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc304.Write(ctx, oprot); _write_err303 == nil && err2 != nil {
-				_write_err303 = thrift.WrapTException(err2)
+			if err2 := _exc306.Write(ctx, oprot); _write_err305 == nil && err2 != nil {
+				_write_err305 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err303 == nil && err2 != nil {
-				_write_err303 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err305 == nil && err2 != nil {
+				_write_err305 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err303 == nil && err2 != nil {
-				_write_err303 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err305 == nil && err2 != nil {
+				_write_err305 = thrift.WrapTException(err2)
 			}
-			if _write_err303 != nil {
-				return false, thrift.WrapTException(_write_err303)
+			if _write_err305 != nil {
+				return false, thrift.WrapTException(_write_err305)
 			}
 			return true, err
 		}
@@ -19274,19 +19606,19 @@ func (p *taskServiceProcessorPreviewResult_) Process(ctx context.Context, seqId 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "previewResult", thrift.REPLY, seqId); err2 != nil {
-		_write_err303 = thrift.WrapTException(err2)
+		_write_err305 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err303 == nil && err2 != nil {
-		_write_err303 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err305 == nil && err2 != nil {
+		_write_err305 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err303 == nil && err2 != nil {
-		_write_err303 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err305 == nil && err2 != nil {
+		_write_err305 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err303 == nil && err2 != nil {
-		_write_err303 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err305 == nil && err2 != nil {
+		_write_err305 = thrift.WrapTException(err2)
 	}
-	if _write_err303 != nil {
-		return false, thrift.WrapTException(_write_err303)
+	if _write_err305 != nil {
+		return false, thrift.WrapTException(_write_err305)
 	}
 	return true, err
 }
@@ -19296,7 +19628,7 @@ type taskServiceProcessorUpload struct {
 }
 
 func (p *taskServiceProcessorUpload) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err305 error
+	var _write_err307 error
 	args := TaskServiceUploadArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -19346,21 +19678,21 @@ func (p *taskServiceProcessorUpload) Process(ctx context.Context, seqId int32, i
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc306 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing upload: "+err2.Error())
+			_exc308 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing upload: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "upload", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err305 = thrift.WrapTException(err2)
+				_write_err307 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc306.Write(ctx, oprot); _write_err305 == nil && err2 != nil {
-				_write_err305 = thrift.WrapTException(err2)
+			if err2 := _exc308.Write(ctx, oprot); _write_err307 == nil && err2 != nil {
+				_write_err307 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err305 == nil && err2 != nil {
-				_write_err305 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err307 == nil && err2 != nil {
+				_write_err307 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err305 == nil && err2 != nil {
-				_write_err305 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err307 == nil && err2 != nil {
+				_write_err307 = thrift.WrapTException(err2)
 			}
-			if _write_err305 != nil {
-				return false, thrift.WrapTException(_write_err305)
+			if _write_err307 != nil {
+				return false, thrift.WrapTException(_write_err307)
 			}
 			return true, err
 		}
@@ -19369,19 +19701,19 @@ func (p *taskServiceProcessorUpload) Process(ctx context.Context, seqId int32, i
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "upload", thrift.REPLY, seqId); err2 != nil {
-		_write_err305 = thrift.WrapTException(err2)
+		_write_err307 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err305 == nil && err2 != nil {
-		_write_err305 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err307 == nil && err2 != nil {
+		_write_err307 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err305 == nil && err2 != nil {
-		_write_err305 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err307 == nil && err2 != nil {
+		_write_err307 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err305 == nil && err2 != nil {
-		_write_err305 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err307 == nil && err2 != nil {
+		_write_err307 = thrift.WrapTException(err2)
 	}
-	if _write_err305 != nil {
-		return false, thrift.WrapTException(_write_err305)
+	if _write_err307 != nil {
+		return false, thrift.WrapTException(_write_err307)
 	}
 	return true, err
 }
@@ -19391,7 +19723,7 @@ type taskServiceProcessorGetMasterInfo struct {
 }
 
 func (p *taskServiceProcessorGetMasterInfo) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err307 error
+	var _write_err309 error
 	args := TaskServiceGetMasterInfoArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -19441,21 +19773,21 @@ func (p *taskServiceProcessorGetMasterInfo) Process(ctx context.Context, seqId i
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc308 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getMasterInfo: "+err2.Error())
+			_exc310 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getMasterInfo: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "getMasterInfo", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err307 = thrift.WrapTException(err2)
+				_write_err309 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc308.Write(ctx, oprot); _write_err307 == nil && err2 != nil {
-				_write_err307 = thrift.WrapTException(err2)
+			if err2 := _exc310.Write(ctx, oprot); _write_err309 == nil && err2 != nil {
+				_write_err309 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err307 == nil && err2 != nil {
-				_write_err307 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err309 == nil && err2 != nil {
+				_write_err309 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err307 == nil && err2 != nil {
-				_write_err307 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err309 == nil && err2 != nil {
+				_write_err309 = thrift.WrapTException(err2)
 			}
-			if _write_err307 != nil {
-				return false, thrift.WrapTException(_write_err307)
+			if _write_err309 != nil {
+				return false, thrift.WrapTException(_write_err309)
 			}
 			return true, err
 		}
@@ -19464,19 +19796,19 @@ func (p *taskServiceProcessorGetMasterInfo) Process(ctx context.Context, seqId i
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getMasterInfo", thrift.REPLY, seqId); err2 != nil {
-		_write_err307 = thrift.WrapTException(err2)
+		_write_err309 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err307 == nil && err2 != nil {
-		_write_err307 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err309 == nil && err2 != nil {
+		_write_err309 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err307 == nil && err2 != nil {
-		_write_err307 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err309 == nil && err2 != nil {
+		_write_err309 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err307 == nil && err2 != nil {
-		_write_err307 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err309 == nil && err2 != nil {
+		_write_err309 = thrift.WrapTException(err2)
 	}
-	if _write_err307 != nil {
-		return false, thrift.WrapTException(_write_err307)
+	if _write_err309 != nil {
+		return false, thrift.WrapTException(_write_err309)
 	}
 	return true, err
 }
@@ -19804,26 +20136,26 @@ func (p *TaskServiceListAllTaskResult) ReadField0(ctx context.Context, iprot thr
 			return thrift.PrependError("error reading map begin: ", err)
 		}
 		tMap := make(map[string]string, size)
-		_elem309 := tMap
+		_elem311 := tMap
 		for i := 0; i < size; i++ {
-			var _key310 string
+			var _key312 string
 			if v, err := iprot.ReadString(ctx); err != nil {
 				return thrift.PrependError("error reading field 0: ", err)
 			} else {
-				_key310 = v
+				_key312 = v
 			}
-			var _val311 string
+			var _val313 string
 			if v, err := iprot.ReadString(ctx); err != nil {
 				return thrift.PrependError("error reading field 0: ", err)
 			} else {
-				_val311 = v
+				_val313 = v
 			}
-			_elem309[_key310] = _val311
+			_elem311[_key312] = _val313
 		}
 		if err := iprot.ReadMapEnd(ctx); err != nil {
 			return thrift.PrependError("error reading map end: ", err)
 		}
-		p.Success = append(p.Success, _elem309)
+		p.Success = append(p.Success, _elem311)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -20055,19 +20387,19 @@ func (p *TaskServiceGetTaskInfoResult) ReadField0(ctx context.Context, iprot thr
 	tMap := make(map[string]string, size)
 	p.Success = tMap
 	for i := 0; i < size; i++ {
-		var _key312 string
+		var _key314 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key312 = v
+			_key314 = v
 		}
-		var _val313 string
+		var _val315 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val313 = v
+			_val315 = v
 		}
-		p.Success[_key312] = _val313
+		p.Success[_key314] = _val315
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -20291,19 +20623,19 @@ func (p *TaskServiceGetStageInfoResult) ReadField0(ctx context.Context, iprot th
 	tMap := make(map[string]string, size)
 	p.Success = tMap
 	for i := 0; i < size; i++ {
-		var _key314 string
+		var _key316 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key314 = v
+			_key316 = v
 		}
-		var _val315 string
+		var _val317 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val315 = v
+			_val317 = v
 		}
-		p.Success[_key314] = _val315
+		p.Success[_key316] = _val317
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -20527,13 +20859,13 @@ func (p *TaskServiceGetStageIdOfTaskResult) ReadField0(ctx context.Context, ipro
 	tSlice := make([]string, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		var _elem316 string
+		var _elem318 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem316 = v
+			_elem318 = v
 		}
-		p.Success = append(p.Success, _elem316)
+		p.Success = append(p.Success, _elem318)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -25396,13 +25728,13 @@ func (p *TaskServicePlanRetryArgs) ReadField2(ctx context.Context, iprot thrift.
 	tSlice := make([]string, 0, size)
 	p.StageIds = tSlice
 	for i := 0; i < size; i++ {
-		var _elem317 string
+		var _elem319 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem317 = v
+			_elem319 = v
 		}
-		p.StageIds = append(p.StageIds, _elem317)
+		p.StageIds = append(p.StageIds, _elem319)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -25733,13 +26065,13 @@ func (p *TaskServiceRetryTaskArgs) ReadField2(ctx context.Context, iprot thrift.
 	tSlice := make([]string, 0, size)
 	p.StageIds = tSlice
 	for i := 0; i < size; i++ {
-		var _elem318 string
+		var _elem320 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem318 = v
+			_elem320 = v
 		}
-		p.StageIds = append(p.StageIds, _elem318)
+		p.StageIds = append(p.StageIds, _elem320)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)

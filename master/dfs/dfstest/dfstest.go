@@ -99,7 +99,9 @@ func connect(t *testing.T, open func(*testing.T) dfs.FS) dfs.FS {
 }
 
 // path gives the path of something below the test's directory.
-func (p *place) path(elements ...string) string { return path.Join(append([]string{p.dir}, elements...)...) }
+func (p *place) path(elements ...string) string {
+	return path.Join(append([]string{p.dir}, elements...)...)
+}
 
 // write makes a file.
 func (p *place) write(t *testing.T, name string, content []byte) {

@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// That stages run now is written once for all, soon after, or with the first end of one, and who asks sees it at once.
+func TestLinger(t *testing.T) {
+	w := newWorld(held)
+	inBubble(t, w, nil, func(r *rig) {
+		t := r.t
+		commits := func() uint64 { return r.engine.Stats().Commits }
+		task := r.submit(graph("a", "b", "c: a"))
+		r.settle()
+		submitted := commits()
+		<-time.After(lingering - time.Millisecond)
+		synctest.Wait()
+		if n := commits(); n != submitted {
+			t.Errorf("%d commits too early", n-submitted)
+		}
+		r.rest()
+		if n := commits(); n != submitted+1 {
+			t.Errorf("%d commits for two stages that run, want one", n-submitted)
+		}
+		a, b := r.id(task, "a"), r.id(task, "b")
+		// c is launched at once. That it runs waits, until somebody asks.
+		began := time.Now()
+		w.finish(a, 0)
+		r.settle()
+		if n := commits(); n != submitted+2 {
+			t.Errorf("%d commits for the end of one", n-submitted-1)
+		}
+		r.expect(task, "a=COMPLETED b=RUNNING c=RUNNING")
+		if n := commits(); n != submitted+3 {
+			t.Errorf("%d commits for the start of the next", n-submitted-2)
+		}
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("it took %v", waited)
+		}
+		w.finish(b, 0)
+		r.settle()
+		if n := commits(); n != submitted+4 {
+			t.Errorf("%d commits for an end", n-submitted-3)
+		}
+	})
+}
