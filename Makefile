@@ -45,12 +45,12 @@ check: ## The inner loop: formatting, vet, layers, short tests (under 2 minutes 
 ##@ Everything
 
 .PHONY: test
-test: ## Set-up, verify, race tests, the main fuzz targets for a minute, the others for 10 s (test-cluster has those on Kubernetes)
+test: ## Set-up, verify, race tests, the main fuzz targets for a minute, the others for 5 s (test-cluster, test-hdfs and test-spark have those on the real ones)
 test: setup
 	scripts/verify.sh
 	$(GO) test -race -timeout 20m ./...
 	FUZZTIME=$${FUZZTIME:-60s} FUZZ='$(MAIN_FUZZ)' scripts/fuzz.sh
-	FUZZTIME=$${FUZZTIME:-10s} FUZZ_NOT='$(MAIN_FUZZ)' scripts/fuzz.sh
+	FUZZTIME=$${FUZZTIME:-5s} FUZZ_NOT='$(MAIN_FUZZ)' scripts/fuzz.sh
 
 # What strangers send: plans, expressions, Thrift frames, configuration.
 MAIN_FUZZ := ^(dag/plan FuzzParse|dag/plan/expr FuzzExpr|master/rpc FuzzServer|master/rpc FuzzRelay|master FuzzConfig)$$
