@@ -85,7 +85,7 @@ func (f *FS) create(ctx context.Context, name string) (*writer, error) {
 	w := &writer{fs: f, ctx: wctx, cancel: cancel, name: name, temp: temp, pipe: out, w: watch, sent: make(chan struct{}), left: true}
 	go func() {
 		defer close(w.sent)
-		w.err = f.upload(wctx, to, in)
+		w.err = f.uploadTo(wctx, r, to, in)
 		// Whoever writes learns why.
 		in.CloseWithError(errors.Join(w.err, io.ErrClosedPipe))
 	}()
@@ -114,6 +114,29 @@ func (f *FS) target(ctx context.Context, r *request) (to *url.URL, err error) {
 	return to, err
 }
 
+// uploadTo sends the content to where the service said, and asks again where nobody is there: it takes a namenode a while to notice that a
+// datanode is gone. Nothing of the content was taken then.
+func (f *FS) uploadTo(ctx context.Context, r *request, to *url.URL, content io.Reader) error {
+	begin := time.Now()
+	for {
+		err := f.upload(ctx, to, io.NopCloser(content)) // which the next try goes on with
+		if !errors.Is(err, errUnsent) || time.Since(begin)+pause > f.cfg.RetryFor {
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		}
+		if to, err = f.target(ctx, r); err != nil {
+			return err
+		}
+	}
+}
+
+// upload sends the content of a new file.
 func (f *FS) upload(ctx context.Context, to *url.URL, content io.Reader) error {
 	res, err := f.send(ctx, http.MethodPut, to, content, false)
 	if err != nil {
