@@ -40,6 +40,8 @@ no_proxies=(env -u http_proxy -u https_proxy -u all_proxy -u HTTP_PROXY -u HTTPS
 
 # shellcheck source=scripts/kubernetes/components.sh
 . "$here/kubernetes/components.sh"
+# shellcheck source=scripts/processes.sh
+. "$here/processes.sh"
 
 say() { echo "cluster.sh: $*" >&2; }
 
@@ -73,14 +75,6 @@ cni_directory() {
 			return
 		fi
 	done
-}
-
-# started PID prints when a process started, in ticks since boot; nothing for one that is gone or a zombie.
-started() {
-	local stat fields
-	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
-	read -ra fields <<<"${stat##*) }"
-	[ "${fields[0]}" = Z ] || echo "${fields[19]}"
 }
 
 # gone PID succeeds if a process is no more, or a zombie.

@@ -36,20 +36,14 @@ root=${CLIC_HDFS_ROOT:-$root}
 
 # shellcheck source=scripts/hdfs/layout.sh
 . "$here/hdfs/layout.sh"
+# shellcheck source=scripts/processes.sh
+. "$here/processes.sh"
 
 say() { echo "hdfs.sh: $*" >&2; }
 
 die() {
 	say "$2"
 	exit "$1"
-}
-
-# started PID prints when a process started, in ticks since boot; nothing for one that is gone or a zombie.
-started() {
-	local stat fields
-	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
-	read -ra fields <<<"${stat##*) }"
-	[ "${fields[0]}" = Z ] || echo "${fields[19]}"
 }
 
 # pid_of DAEMON prints its process id if it runs: the one that was recorded, no later one of its number.

@@ -20,6 +20,8 @@ set -euo pipefail
 
 self=$(readlink -f "${BASH_SOURCE[0]}")
 here=$(dirname "$self")
+# shellcheck source=scripts/processes.sh
+. "$here/processes.sh"
 name=clic
 
 say() { echo "spark.sh: $*" >&2; }
@@ -27,14 +29,6 @@ say() { echo "spark.sh: $*" >&2; }
 die() {
 	say "$2"
 	exit "$1"
-}
-
-# started PID prints when a process started, in ticks since boot; nothing for one that is gone or a zombie.
-started() {
-	local stat fields
-	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
-	read -ra fields <<<"${stat##*) }"
-	[ "${fields[0]}" = Z ] || echo "${fields[19]}"
 }
 
 # pid_of DAEMON prints its process id, if it is the one that was started here.

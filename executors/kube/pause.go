@@ -79,7 +79,11 @@ func (e *Executor) suspend(ctx context.Context, at *attempt, yes bool) error {
 				after = before
 				return nil
 			}
-			after, err = api.Patch(ctx, at.name, types.MergePatchType, suspendPatch(before, yes), metav1.PatchOptions{})
+			patch, err := suspendPatch(before, yes)
+			if err != nil {
+				return err
+			}
+			after, err = api.Patch(ctx, at.name, types.MergePatchType, patch, metav1.PatchOptions{})
 			return err
 		})
 		if err == nil {
@@ -95,19 +99,15 @@ func (e *Executor) suspend(ctx context.Context, at *attempt, yes bool) error {
 	}
 }
 
-func suspendPatch(job *batchv1.Job, yes bool) []byte {
+func suspendPatch(job *batchv1.Job, yes bool) ([]byte, error) {
 	var mark any // null removes it
 	if yes {
 		mark = time.Now().UTC().Format(time.RFC3339)
 	}
-	patch, err := json.Marshal(map[string]any{
+	return json.Marshal(map[string]any{
 		"metadata": map[string]any{
 			"uid": job.UID, "resourceVersion": job.ResourceVersion, "annotations": map[string]any{annotationPaused: mark},
 		},
 		"spec": map[string]any{"suspend": yes},
 	})
-	if err != nil {
-		panic(err) // of strings only
-	}
-	return patch
 }

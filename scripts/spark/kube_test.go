@@ -119,13 +119,7 @@ func testKube(t *testing.T, mode spark.Mode) {
 	x := open(t, ns, mode)
 	w := started(t, x)
 	recovered(t, x, 1)
-	for _, e := range []struct {
-		name    string
-		app     app
-		kind    dag.FailureKind
-		exit    int
-		message string
-	}{
+	for _, e := range []outcome{
 		{"jvm", jvm(inImage, "pi", "2"), 0, 0, "pi is about"},
 		{"python", python(inImage, "pi", "2"), 0, 0, "pi is about"},
 		{"fail", jvm(inImage, "fail"), dag.FailExit, 1, "asked to fail"},
@@ -135,16 +129,7 @@ func testKube(t *testing.T, mode spark.Mode) {
 		{"file", python("local:///nope"), dag.FailExit, 2, "missing file: /nope/app.py"},
 		{"image", jvm(inImage).with(app{"image": "clic.test/none:1"}), dag.FailLaunch, 0, "image"},
 	} {
-		t.Run(e.name, func(t *testing.T) {
-			id := newID(e.name)
-			launch(t, x, attempt(t, id, e.app, 1))
-			if e.kind == 0 {
-				w.succeeded(id)
-				logged(t, x, id, e.message)
-				return
-			}
-			w.failed(id, e.kind, e.exit, e.message)
-		})
+		t.Run(e.name, func(t *testing.T) { e.ends(t, x, w) })
 	}
 	t.Run("progress and cancel", func(t *testing.T) {
 		id := newID("cancel")

@@ -64,13 +64,7 @@ func testProcesses(t *testing.T, c spark.Config) {
 	x := processes(t, t.TempDir(), c)
 	w := started(t, x)
 	recovered(t, x, 1)
-	for _, e := range []struct {
-		name    string
-		app     app
-		kind    dag.FailureKind
-		exit    int
-		message string
-	}{
+	for _, e := range []outcome{
 		{"jvm", jvm(apps, "pi", "2"), 0, 0, "pi is about"},
 		{"python", python(apps, "pi", "2"), 0, 0, "pi is about"},
 		{"fail", jvm(apps, "fail"), dag.FailExit, 1, "asked to fail"},
@@ -81,16 +75,7 @@ func testProcesses(t *testing.T, c spark.Config) {
 		{"file", jvm("/nope"), dag.FailExit, 101, "missing file: /nope/demo.jar"},
 		{"pyfile", python("/nope"), dag.FailExit, 2, "missing file: /nope/app.py"},
 	} {
-		t.Run(e.name, func(t *testing.T) {
-			id := newID(e.name)
-			launch(t, x, attempt(t, id, e.app, 1))
-			if e.kind == 0 {
-				w.succeeded(id)
-				logged(t, x, id, e.message)
-				return
-			}
-			w.failed(id, e.kind, e.exit, e.message)
-		})
+		t.Run(e.name, func(t *testing.T) { e.ends(t, x, w) })
 	}
 	t.Run("progress and cancel", func(t *testing.T) {
 		id := newID("cancel")

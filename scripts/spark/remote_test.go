@@ -36,28 +36,14 @@ func TestStandaloneCluster(t *testing.T) {
 	x := remote(t, t.TempDir(), getenv(t, "CLIC_SPARK_REST"))
 	w := started(t, x)
 	recovered(t, x, 1)
-	for _, e := range []struct {
-		name    string
-		app     app
-		kind    dag.FailureKind
-		message string
-	}{
-		{"jvm", jvm(apps, "pi", "2"), 0, "pi is about"},
-		{"fail", jvm(apps, "fail"), dag.FailExit, "asked to fail"},
-		{"exit", jvm(apps, "exit", "3"), dag.FailExit, "not told"},
-		{"class", jvm(apps).with(app{"mainClass": "demo.Nope"}), dag.FailExit, "demo.Nope"},
-		{"file", jvm("file:/nope"), dag.FailLaunch, "/nope/demo.jar"},
+	for _, e := range []outcome{
+		{"jvm", jvm(apps, "pi", "2"), 0, -1, "pi is about"},
+		{"fail", jvm(apps, "fail"), dag.FailExit, -1, "asked to fail"},
+		{"exit", jvm(apps, "exit", "3"), dag.FailExit, -1, "not told"},
+		{"class", jvm(apps).with(app{"mainClass": "demo.Nope"}), dag.FailExit, -1, "demo.Nope"},
+		{"file", jvm("file:/nope"), dag.FailLaunch, -1, "/nope/demo.jar"},
 	} {
-		t.Run(e.name, func(t *testing.T) {
-			id := newID(e.name)
-			launch(t, x, attempt(t, id, e.app, 1))
-			if e.kind == 0 {
-				w.succeeded(id)
-				logged(t, x, id, e.message)
-				return
-			}
-			w.failed(id, e.kind, -1, e.message)
-		})
+		t.Run(e.name, func(t *testing.T) { e.ends(t, x, w) })
 	}
 	t.Run("python", func(t *testing.T) {
 		err := x.Launch(t.Context(), attempt(t, newID("python"), python(apps, "pi"), 1))

@@ -29,6 +29,28 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// outcome is how an application ends; a kind of 0 stands for success, whose log has the message, and an exit of -1 for any.
+type outcome struct {
+	name    string
+	app     app
+	kind    dag.FailureKind
+	exit    int
+	message string
+}
+
+// ends runs an application and compares its end.
+func (e outcome) ends(t *testing.T, x executors.Executor, w *watcher) {
+	t.Helper()
+	id := newID(e.name)
+	launch(t, x, attempt(t, id, e.app, 1))
+	if e.kind == 0 {
+		w.succeeded(id)
+		logged(t, x, id, e.message)
+		return
+	}
+	w.failed(id, e.kind, e.exit, e.message)
+}
+
 // patience is how long anything may take. A test that passes never waits that long.
 const patience = 10 * time.Minute
 

@@ -211,18 +211,10 @@ func (p *page) dataHead(t *compact) func(id int, typ byte) bool {
 	}
 }
 
+// dictionaryHead reads the head of a dictionary: its first two fields are those of a page of data.
 func (p *page) dictionaryHead(t *compact) func(id int, typ byte) bool {
-	return func(id int, typ byte) bool {
-		switch id {
-		case 1:
-			p.values = t.int32(typ)
-		case 2:
-			p.encoding = t.int32(typ)
-		default:
-			return false
-		}
-		return true
-	}
+	data := p.dataHead(t)
+	return func(id int, typ byte) bool { return id <= 2 && data(id, typ) }
 }
 
 func (p *page) dataHeadV2(t *compact) func(id int, typ byte) bool {
