@@ -136,8 +136,8 @@ on, and the next start takes them up again. A second signal ends it at once, whi
 	f.StringVar(&o.kubeContext, "kube-context", "", "`NAME` of the context in the kubeconfig (default: its current one)")
 	f.StringVarP(&o.namespace, "namespace", "n", "", "`NAMESPACE` of the Jobs of executor kube (default argo)")
 	f.IntVar(&o.slots, "slots", 0, "how many stages run at once (default: on this machine twice the processors, at least 4; on Kubernetes no bound)")
-	f.StringArrayVar(&o.planDirs, "plan-dir", nil, "`DIRECTORY` below which plans are read that clients name by path; may be repeated (default: home and working directory)")
-	f.StringArrayVar(&o.resultDirs, "result-dir", nil, "`DIRECTORY` below which results are shown; may be repeated (default: home and working directory)")
+	f.StringArrayVar(&o.planDirs, "plan-dir", nil, "`DIRECTORY` or URI (hdfs:///plans) below which plans are read that clients name by path; may be repeated (default: home and working directory)")
+	f.StringArrayVar(&o.resultDirs, "result-dir", nil, "`DIRECTORY` or URI (hdfs:///data) below which results are shown and outputs published; may be repeated (default: home and working directory)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().Changed("slots") && o.slots < 1 {
 			return usageError{fmt.Errorf("--slots %d: at least one stage has to run", o.slots)}
