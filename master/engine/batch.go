@@ -200,11 +200,12 @@ func (s *shard) encode(b *batch) {
 	for _, t := range b.broke {
 		s.e.log.Error("an event broke a task; it is loaded again", "task", t.name, "error", b.faulty[t])
 	}
+	var a arena
 	for _, t := range b.tasks {
 		if b.faulty[t] != nil || t.gone {
 			continue
 		}
-		b.changes = append(b.changes, s.change(t))
+		b.changes = append(b.changes, s.change(t, &a))
 		b.parts = append(b.parts, part{task: t})
 	}
 	for _, x := range b.deleted {
@@ -213,12 +214,11 @@ func (s *shard) encode(b *batch) {
 	}
 }
 
-func (s *shard) change(t *task) store.Change {
+func (s *shard) change(t *task, a *arena) store.Change {
 	c := store.Change{Task: t.name, Base: t.revision, Log: t.log}
 	if t.create != nil {
 		c.Create, c.Source = true, t.create.source
 	}
-	var a arena
 	if t.header || c.Create {
 		c.Header = s.e.header(t.run.Task(), a.add(t.run.AppendHeader))
 	}
@@ -249,21 +249,24 @@ func (e *Engine) header(t *dag.Task, body []byte) *store.Header {
 	return h
 }
 
-// arena holds encoded records, in few large pieces instead of many small ones.
-type arena struct{ buf []byte }
+// arena holds encoded records, in few large pieces instead of many small ones: each is twice as large as the one before, up to a bound.
+type arena struct {
+	free []byte // what is left of the piece
+	size int    // of the piece
+}
 
 func (a *arena) add(encode func([]byte) []byte) []byte {
-	const piece, most = 64 << 10, 4 << 10
-	if cap(a.buf)-len(a.buf) < most {
-		size := piece
-		if cap(a.buf) == 0 {
-			size = most
-		}
-		a.buf = make([]byte, 0, size)
+	const least, most = 1 << 10, 64 << 10
+	if len(a.free) < a.size/8 || a.size == 0 {
+		a.size = min(max(2*a.size, least), most)
+		a.free = make([]byte, a.size)
 	}
-	from := len(a.buf)
-	a.buf = encode(a.buf)
-	return a.buf[from:len(a.buf):len(a.buf)]
+	record := encode(a.free[:0])
+	if n := len(record); n <= len(a.free) { // else it has moved to a place of its own
+		a.free = a.free[n:]
+		record = record[:n:n]
+	}
+	return record
 }
 
 // finish ends a batch: errs are what became of its changes, nil if all are durable. Callers are answered here, and only

@@ -3,6 +3,7 @@ package engine
 import (
 	"container/heap"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -194,6 +195,13 @@ func (d *dispatcher) drop(it *item, by *shard) {
 			d.pump(g.limits, by)
 		}
 	}
+}
+
+// wanted reports whether anybody waits for a limit that an item counts for.
+func (d *dispatcher) wanted(it *item) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return it.state != itemHolding || slices.ContainsFunc(it.group.limits, func(l *limit) bool { return len(l.parked) > 0 })
 }
 
 // run grants to a group that is not parked for as long as it can go on, and parks it.

@@ -40,6 +40,7 @@ type Engine struct {
 	topics    topics
 	requests  requests
 	finished  finishedRuns
+	documents documents
 	durations durations
 	broken    sync.Map // errors of tasks that were left alone, by name
 	away      away

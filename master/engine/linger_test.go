@@ -46,3 +46,39 @@ func TestLinger(t *testing.T) {
 		}
 	})
 }
+
+// The end of a task that nobody watches is written with the next thing that has to be, or soon after; not so where somebody waits for it.
+func TestLingerAtEnd(t *testing.T) {
+	w := newWorld(held)
+	inBubble(t, w, func(c *Config) { c.Shards, c.Slots.Executor = 1, map[string]int{"local": 3} }, func(r *rig) {
+		t := r.t
+		commits := func() uint64 { return r.engine.Stats().Commits }
+		var ends []string
+		for range 3 {
+			ends = append(ends, r.id(r.submit(graph("a")), "a"))
+		}
+		r.rest()
+		before := commits()
+		w.finish(ends[0], 0)
+		w.finish(ends[1], 0)
+		r.settle()
+		if n := commits(); n != before {
+			t.Errorf("%d commits for ends from which nothing follows, too early", n-before)
+		}
+		r.rest()
+		if n := commits(); n != before+1 {
+			t.Errorf("%d commits for two ends, want one", n-before)
+		}
+		// Somebody waits for the place of the third.
+		for range 3 {
+			r.submit(graph("a", "b: a"))
+		}
+		r.rest()
+		before = commits()
+		w.finish(ends[2], 0)
+		r.settle()
+		if n := commits(); n == before {
+			t.Error("a place that somebody waits for is given away late")
+		}
+	})
+}

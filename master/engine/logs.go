@@ -134,7 +134,7 @@ func (e *Engine) endedPlace(ctx context.Context, task, stageID string) (origin, 
 		if err != nil {
 			return origin{}, fmt.Errorf("task %q: %w", task, err)
 		}
-		_, program, ds := src.compile(task)
+		_, program, ds := e.documents.compile(task, src)
 		if err := ds.Err(); err != nil {
 			return origin{}, fmt.Errorf("cannot compile the plan of task %q again: %w", task, err)
 		}

@@ -44,8 +44,8 @@ func (s *shard) run(stop <-chan struct{}) {
 	}
 }
 
-// lingering is how long inputs wait for company that nothing follows from: that a stage runs now, say. Each commit costs a write to the
-// disk, and the end of some stage, which has to be written at once, mostly comes soon enough to take them along.
+// lingering is how long inputs wait at most for company that nothing follows from: that a stage runs now, say. Each commit costs a write
+// to the disk, and the end of some stage, which has to be written at once, mostly comes soon enough to take them along.
 const lingering = 100 * time.Millisecond
 
 // patient reports whether all of the inputs may wait, and so may whatever else there is to do.
@@ -61,7 +61,8 @@ func (s *shard) patient(in []input) bool {
 func (s *shard) canWait(x input) bool {
 	switch x := x.(type) {
 	case *sighting:
-		return x.seen.Phase == dag.AttemptRunning || x.seen.Phase == dag.AttemptPending
+		return x.seen.Phase == dag.AttemptRunning || x.seen.Phase == dag.AttemptPending ||
+			x.seen.Phase == dag.AttemptSucceeded && s.isLast(x)
 	case *launched:
 		t, q := s.tasks[x.task], s.queues[x.executor]
 		if t == nil || q == nil || x.err != nil || q.sent > maxSent/2 { // others wait for its place
@@ -73,9 +74,37 @@ func (s *shard) canWait(x input) bool {
 	return false
 }
 
+// isLast reports whether a success is the end of a task that nobody watches, and nobody waits for the place of its stage: then nothing
+// follows. Where there is more than a chain of groups around the stage that has not ended, something may.
+func (s *shard) isLast(x *sighting) bool {
+	t := s.tasks[x.task]
+	if t == nil {
+		return false
+	}
+	sd, task := t.side[x.node], t.run.Task()
+	if sd == nil || sd.slot == nil || task.OnExit || t.run.Len() > maxLast {
+		return false
+	}
+	open := x.node // it and its groups, which come before it
+	for i := int32(t.run.Len()) - 1; i >= 0; i-- {
+		n := t.run.Node(i)
+		if len(n.Spec.Hooks) > 0 || i != open && !n.Status.Terminal() {
+			return false
+		}
+		if i == open {
+			open = n.Spec.Parent
+		}
+	}
+	return !s.e.topics.watched(x.task) && !s.e.dispatch.wanted(sd.slot)
+}
+
+// maxLast is of how many nodes it is found out at most that only the last has not ended.
+const maxLast = 32
+
 // linger takes in what comes for a moment, until something does that cannot wait.
 func (s *shard) linger(in []input, stop <-chan struct{}, alarm *time.Timer) []input {
-	wait := lingering
+	// All shards wait for the same moment, at which the store can write what they have in one go.
+	wait := lingering - time.Duration(s.e.now())*time.Millisecond%lingering
 	if at := s.timers.next(); at != 0 {
 		wait = min(wait, max(0, time.Duration(at-s.e.now())*time.Millisecond))
 	}

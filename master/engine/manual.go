@@ -272,7 +272,7 @@ func (m *Manual) wait(c call, answer func(error)) {
 // that is returned; whether it became durable is answered.
 func (m *Manual) Submit(task string, s Submission, answer func(error)) error {
 	src := &source{File: s.File, Plan: s.PlanName, YAML: string(s.YAML), Options: s.BuildOptions}
-	p, program, ds := src.compile(task)
+	p, program, ds := m.e.documents.compile(task, src)
 	if err := ds.Err(); err != nil {
 		return err
 	}

@@ -134,7 +134,7 @@ func TestPausedAndEnded(t *testing.T) {
 					for _, id := range w.running() {
 						w.finish(id, 0)
 					}
-					r.settle()
+					r.rest()
 					if i := r.engine.Info(ctx); i.ActiveTasks != 0 {
 						t.Error("the task is still in memory")
 					}

@@ -163,6 +163,13 @@ func (ts *topics) leave(task string) {
 	}
 }
 
+// watched reports whether anybody watches a task.
+func (ts *topics) watched(task string) bool {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return ts.named[task] != nil
+}
+
 // next gives the channel that the next news close. Only between join and leave.
 func (ts *topics) next(task string) <-chan struct{} {
 	ts.mu.Lock()

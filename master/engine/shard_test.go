@@ -57,7 +57,7 @@ func newHand(t *testing.T, cfg Config) *hand {
 func (h *hand) submit(yaml, name string) *task {
 	h.t.Helper()
 	src := &source{Plan: "test", YAML: yaml, Options: plan.BuildOptions{UID: "uid", Created: h.now}}
-	p, program, ds := src.compile(name)
+	p, program, ds := h.e.documents.compile(name, src)
 	if err := ds.Err(); err != nil {
 		h.t.Fatal(err)
 	}

@@ -39,8 +39,8 @@ func decodeSource(b []byte) (*source, error) {
 }
 
 // compile makes the plan of a task from its source.
-func (s *source) compile(task string) (*dag.Plan, dag.Program, plan.Diagnostics) {
-	doc, ds := plan.Parse(s.File, []byte(s.YAML))
+func (d *documents) compile(task string, s *source) (*dag.Plan, dag.Program, plan.Diagnostics) {
+	doc, ds := d.parse(s.File, []byte(s.YAML))
 	if doc == nil || ds.HasErrors() {
 		return nil, nil, ds
 	}
@@ -69,7 +69,7 @@ func (e *Engine) revive(rec *store.Record) (t *task, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("task %q: %w", name, err)
 	}
-	_, program, ds := src.compile(name)
+	_, program, ds := e.documents.compile(name, src)
 	if err := ds.Err(); err != nil {
 		return nil, fmt.Errorf("cannot compile the plan of task %q again: %w", name, err)
 	}

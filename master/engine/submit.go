@@ -148,7 +148,7 @@ func (e *Engine) draft(ctx context.Context, s *Submission) (*draft, error) {
 	if o.Limits.Depth == 0 {
 		o.Limits.Depth = e.cfg.Limits.Depth
 	}
-	doc, ds := plan.Parse(s.File, s.YAML)
+	doc, ds := e.documents.parse(s.File, s.YAML)
 	if doc == nil {
 		return nil, invalid(ds, "the plan cannot be read")
 	}

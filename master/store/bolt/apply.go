@@ -43,6 +43,8 @@ type standing struct {
 	exists   bool
 	creation fingerprint
 	request  string
+	// stored is what the store has of it where the request is to be read from there.
+	stored *bbolt.Bucket
 }
 
 // check gives ErrExists or ErrNotFound.
@@ -63,7 +65,14 @@ func (c *checker) change(r *request, i int) error {
 	case err != nil:
 		return err
 	case ch.Delete:
-		if task.exists && task.request != "" {
+		if task.stored != nil {
+			header, err := readHeader(task.stored)
+			if err != nil {
+				return err
+			}
+			task.request = header.Request
+		}
+		if task.request != "" {
 			c.requests[task.request] = false
 		}
 		*task = standing{}
@@ -111,11 +120,7 @@ func (c *checker) task(name string) (*standing, error) {
 	if err != nil {
 		return nil, err
 	}
-	header, err := readHeader(hot)
-	if err != nil {
-		return nil, err
-	}
-	*t = standing{exists: true, creation: counts.creation, request: header.Request}
+	*t = standing{exists: true, creation: counts.creation, stored: hot}
 	return t, nil
 }
 

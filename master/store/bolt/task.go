@@ -74,9 +74,12 @@ func dropPieces(b *bbolt.Bucket, kind byte, from, to uint64) error {
 
 // pieces puts together all pieces of a kind. The result is a copy.
 func pieces(b *bbolt.Bucket, kind byte, size int) []byte {
-	whole := make([]byte, 0, size)
+	var whole []byte
 	cursor := b.Cursor()
 	for k, v := cursor.Seek([]byte{kind}); len(k) > 0 && k[0] == kind; k, v = cursor.Next() {
+		if whole == nil && len(v) == pieceSize { // there may be more
+			whole = make([]byte, 0, max(size, 2*pieceSize))
+		}
 		whole = append(whole, v...)
 	}
 	return whole
