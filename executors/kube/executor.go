@@ -53,6 +53,7 @@ type Executor struct {
 	parked parking
 	sink   executors.Sink
 	news   workqueue.TypedDelayingInterface[string]
+	movers movers
 	chores workqueue.TypedRateLimitingInterface[chore]
 	ctx    context.Context //nolint:containedctx // the life of what Start starts
 	cancel context.CancelFunc
@@ -91,7 +92,8 @@ func New(c Config) (*Executor, error) {
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.epochs.turn = make(chan struct{}, 1)
-	e.view.changed = e.news.Add
+	e.view.changed, e.view.moved = e.news.Add, e.movers.add
+	e.movers.tell = e.news.Add
 	e.view.lostPod = e.lostPod
 	return e, nil
 }
@@ -168,6 +170,7 @@ func (e *Executor) Stop(ctx context.Context) error {
 	e.news.ShutDown()
 	e.chores.ShutDown()
 	e.mu.Unlock()
+	e.movers.stop()
 	e.parked.clear()
 	done := make(chan struct{})
 	go func() {

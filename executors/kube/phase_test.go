@@ -39,7 +39,7 @@ func readScene(t *testing.T, name string) scene {
 // observe takes the scene through the view, which drops what is not needed.
 func (s scene) observe() observation {
 	v := newView()
-	v.changed = func(string) {}
+	v.changed, v.moved = func(string) {}, func(string) {}
 	v.lostPod = func(string, *corev1.Pod) {}
 	key := ""
 	if s.Job != nil {

@@ -20,9 +20,10 @@ type view struct {
 	owners   map[types.UID]string              // Jobs by the UID of themselves and of their pods
 	warnings map[types.UID]warning
 
-	// changed is called with the Job about which something changed, lostPod with the last that was seen of a pod that is gone.
-	// Neither is called with the lock held.
+	// changed is called with the Job about which something changed, and moved where that is only how far a pod has come that goes on;
+	// lostPod is called with the last that was seen of a pod that is gone. None is called with the lock held.
 	changed func(key string)
+	moved   func(key string)
 	lostPod func(key string, pod *corev1.Pod)
 }
 
@@ -129,7 +130,11 @@ func (v *view) keepPod(pod *corev1.Pod) {
 	pods[pod.Name] = pod
 	v.owners[pod.UID] = key
 	v.mu.Unlock()
-	if news {
+	switch {
+	case !news:
+	case pod.DeletionTimestamp == nil && !ended(pod) && mainEnd(pod) == nil:
+		v.moved(key)
+	default:
 		v.changed(key)
 	}
 }
