@@ -42,7 +42,10 @@ func (r *Run) report(e Report) error {
 			r.running(e.Node, r.step.now)
 		}
 	case ReportPrepared:
-		if n.Status != Prepared {
+		switch {
+		case n.Spec.Policy != nil && n.Spec.Policy.Withheld:
+			r.withhold(e.Node)
+		case n.Status != Prepared:
 			n.Seen |= SeenPrepared
 			r.prepare(e.Node)
 		}
@@ -74,6 +77,17 @@ func (r *Run) running(i int32, since Time) {
 	if n.Status == Launching {
 		n.Reason, n.Kept = "", false
 		r.move(i, Running, "", "")
+	}
+}
+
+// withhold notes that a stage has prepared data that is not in its place yet. The stage keeps its own.
+func (r *Run) withhold(i int32) {
+	n := r.nodes[i]
+	r.running(i, r.step.now)
+	if n.PreparedAt == 0 {
+		n.PreparedAt = r.step.now
+		r.changed(i)
+		r.note(i, "it has prepared its data, which nobody can read before it is published")
 	}
 }
 
@@ -165,7 +179,7 @@ func (r *Run) complete(i int32, out *Outputs) {
 	if n.Live {
 		n.Due = r.step.now + Time(Linger)
 	}
-	if n.Spec.callbacks() != CallbacksNone && n.Seen&SeenCompleted != 0 && n.Seen&SeenPrepared == 0 {
+	if n.Spec.callbacks() != CallbacksNone && n.Seen&SeenCompleted != 0 && n.PreparedAt == 0 {
 		r.warn(i, "it completed without having reported that its data is prepared")
 	}
 	r.publish(n.Outputs)
@@ -305,6 +319,25 @@ func (n *Node) unresumed(e Observed) bool {
 	return e.Failure.Kind == FailLaunch || e.Failure.Kind == FailPlan
 }
 
+// exited reports whether the program has ended, so that its exit status is one: what was stopped or lost before it had begun has none.
+func (e *Observed) exited() bool {
+	switch {
+	case e.Phase == AttemptFailed && e.Failure != nil && e.Failure.Kind == FailLaunch:
+		return false
+	case e.ExitCode != 0, e.Started != 0, e.Phase == AttemptSucceeded:
+		return true
+	case e.Phase != AttemptFailed:
+		return false
+	case e.Failure == nil:
+		return true
+	}
+	switch e.Failure.Kind {
+	case FailTimeout, FailEvicted, FailLost:
+		return false
+	}
+	return true
+}
+
 func (r *Run) attemptEnded(e Observed) {
 	n, i := r.nodes[e.Node], e.Node
 	if n.unresumed(e) {
@@ -319,7 +352,7 @@ func (r *Run) attemptEnded(e Observed) {
 	}
 	n.Seen |= SeenEnded
 	n.Due = 0
-	n.ExitCode, n.Exited = e.ExitCode, e.Phase != AttemptFailed || e.Failure == nil || e.Failure.Kind != FailLaunch
+	n.ExitCode, n.Exited = e.ExitCode, e.exited()
 	if e.Started != 0 && n.Started == 0 {
 		n.Started = e.Started
 		if n.FirstStarted == 0 {

@@ -33,7 +33,11 @@ func (r *Run) Explain(i int32) Explanation {
 	case n.Status == Running && n.Spec.Kind.Group():
 		return r.explainGroup(n)
 	case n.Status == Running:
-		return Explanation{Reason: ReasonRunning, Text: "it runs since " + n.Started.clock()}
+		text := "it runs since " + n.Started.clock()
+		if p := n.Progress; p != nil && p.Message != "" { // which may say what it waits for in its turn
+			text += "; " + p.Message
+		}
+		return Explanation{Reason: ReasonRunning, Text: text}
 	case n.Ready:
 		return Explanation{Reason: ReasonQueue, Text: "it is ready and waits for a free slot"}
 	}

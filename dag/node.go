@@ -94,6 +94,9 @@ type Policy struct {
 	// Checked is set where the stage's output is looked at once its program has ended well, so that a completion callback alone is not
 	// the end either.
 	Checked bool `json:"chk,omitempty"`
+	// Withheld is set where what the stage writes is not in its place before it has completed, so that nobody can begin on data that it
+	// reports to be prepared.
+	Withheld bool `json:"wh,omitempty"`
 	// ContinueFailed and ContinueErrored let dependents and the group go on after such an end (Argo's continueOn).
 	ContinueFailed  bool `json:"cf,omitempty"`
 	ContinueErrored bool `json:"ce,omitempty"`

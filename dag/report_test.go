@@ -103,3 +103,37 @@ func TestReportWithOutputs(t *testing.T) {
 		})
 	}
 }
+
+// What a stage writes that is published in the end is nobody's before: that it is prepared is noted, and lets no dependent begin.
+func TestPreparedIsWithheld(t *testing.T) {
+	run, _, err := dag.New(&dag.Plan{Name: "p", Task: "p", Nodes: []dag.NodeSpec{
+		{ID: "p", Path: "", Kind: dag.KindDAG, Parent: dag.NoParent},
+		{ID: "p-a", Name: "a", Path: ".a", Policy: &dag.Policy{Checked: true, Withheld: true}},
+		{ID: "p-b", Name: "b", Path: ".b", Depends: dag.Depends{On: []int32{1}}},
+	}}, nil, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prepared := dag.Report{At: 4, Node: 1, Attempt: 0, What: dag.ReportPrepared}
+	notes := 0
+	for _, ev := range []dag.Event{dag.Start{At: 2}, dag.Grant{At: 3, Node: 1}, prepared, prepared} {
+		d, err := run.Step(ev)
+		if err != nil {
+			t.Fatalf("%T: %v", ev, err)
+		}
+		for _, e := range d.Log {
+			if e.Node == 1 && e.From == "" && e.To == "" {
+				notes++
+			}
+		}
+	}
+	if a, b := run.Node(1), run.Node(2); a.Status != dag.Running || b.Ready || notes != 1 {
+		t.Errorf("a is %s, b is ready %v, after %d notes; want RUNNING, false, 1", a.Status, b.Ready, notes)
+	}
+	if _, err := run.Step(dag.Observed{At: 5, Node: 1, Attempt: 0, Phase: dag.AttemptSucceeded}); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := run.Node(1), run.Node(2); a.Status != dag.Completed || !b.Ready {
+		t.Errorf("at its end a is %s, b is ready %v", a.Status, b.Ready)
+	}
+}

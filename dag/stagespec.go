@@ -47,6 +47,8 @@ type Output struct {
 	Success string
 	// Publish has each attempt write to a path of its own, which becomes Path by a rename once it has succeeded.
 	Publish bool
+	// Expire has it deleted with the task, once the task's time has come.
+	Expire bool
 }
 
 // Checked reports whether an attempt's end is not the stage's before somebody has looked at the output.

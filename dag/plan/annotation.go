@@ -30,7 +30,9 @@ import (
 //	                         nonempty |         without it has FAILED. In the CLIC form the path may be left to the operator
 //	                         rows>=N            file
 //	clic.io/publish          true | false     each attempt writes to a path of its own, which it finds in CLIC_OUTPUT, and
-//	                                            which becomes that of clic.io/output by a rename
+//	                                            which becomes that of clic.io/output by a rename once the stage has
+//	                                            ended well; dependents do not begin when it is prepared, but then
+//	clic.io/delete-outputs   true | false     that data is deleted with the task, once the task's time has come
 const (
 	annotationPlatform = "clic.io/platform"
 	annotationPrepared = "clic.io/prepared-failure"
@@ -41,6 +43,7 @@ const (
 	annotationOutput   = "clic.io/output"
 	annotationSuccess  = "clic.io/success"
 	annotationPublish  = "clic.io/publish"
+	annotationExpire   = "clic.io/delete-outputs"
 
 	annotationPrefix = "clic.io/"
 )
@@ -48,7 +51,7 @@ const (
 func annotationNames() []string {
 	return []string{
 		annotationPlatform, annotationPrepared, annotationPriority, annotationStarted, annotationGrace, annotationHelper,
-		annotationOutput, annotationSuccess, annotationPublish,
+		annotationOutput, annotationSuccess, annotationPublish, annotationExpire,
 	}
 }
 
@@ -81,7 +84,7 @@ func checkAnnotations(all map[string]string, at *where, ds *collector) {
 			if _, err := strconv.ParseInt(value, 10, 32); err != nil {
 				bad = "a whole number"
 			}
-		case annotationStarted, annotationHelper, annotationPublish:
+		case annotationStarted, annotationHelper, annotationPublish, annotationExpire:
 			if value != "true" && value != "false" {
 				bad = "true or false"
 			}

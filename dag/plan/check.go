@@ -155,6 +155,7 @@ func (c *compiler) settings(t *template) {
 		for i, e := range t.src.Container.Env {
 			c.env(e.Name, t.at.in("container", "env").item(i))
 		}
+		c.dollars(t.src.Container.Command, t.src.Container.Args, t.src.Container.Env, t.at.at("container"))
 	case t.src.Plugin != nil:
 		c.plugin(t)
 	case t.src.Script != nil:
@@ -162,6 +163,7 @@ func (c *compiler) settings(t *template) {
 		for i, e := range t.src.Script.Env {
 			c.env(e.Name, t.at.in("script", "env").item(i))
 		}
+		c.dollars(t.src.Script.Command, nil, t.src.Script.Env, t.at.at("script"))
 	}
 }
 

@@ -35,6 +35,7 @@ func badOutput(value string) string {
 // outputOf is what the annotations say of the data that stages of a template write; nil is nothing.
 func outputOf(wf *wfv1.Workflow, t *wfv1.Template, fill func(string) string) *dag.Output {
 	out := dag.Output{
+		Expire:  annotation(wf, t, annotationExpire) == "true" && annotation(wf, t, annotationOutput) != "",
 		Path:    fill(annotation(wf, t, annotationOutput)),
 		Success: annotation(wf, t, annotationSuccess),
 		Publish: annotation(wf, t, annotationPublish) == "true",
@@ -59,4 +60,17 @@ func checkOutput(wf *wfv1.Workflow, t *wfv1.Template, elsewhere bool, at *where,
 		name = annotationSuccess
 	}
 	ds.errorf("annotation", at.at(name), "add the annotation "+annotationOutput, "the annotation %s needs to know where the output is", name)
+}
+
+// AnnotationOutput is the annotation by which a plan declares an output.
+const AnnotationOutput = annotationOutput
+
+// Outputs are the paths of all outputs that templates of the plan declare, before anything is filled in.
+func (d *Document) Outputs() (paths []string) {
+	for i := range d.wf.Spec.Templates {
+		if p := annotation(d.wf, &d.wf.Spec.Templates[i], annotationOutput); p != "" {
+			paths = append(paths, p)
+		}
+	}
+	return paths
 }

@@ -99,7 +99,9 @@ func (p *program) annotated(out *dag.Policy, t *wfv1.Template) {
 	if d, err := duration(annotation(p.wf, t, annotationGrace)); err == nil {
 		out.Grace = d
 	}
-	out.Checked = outputOf(p.wf, t, same).Checked()
+	output := outputOf(p.wf, t, same)
+	out.Checked = output.Checked()
+	out.Withheld = output != nil && output.Publish
 	if out.Retry != nil {
 		out.Retry.Started = annotation(p.wf, t, annotationStarted) == "true"
 	}
