@@ -65,20 +65,38 @@ func (o *outputs) Check(ctx context.Context, spec *dag.StageSpec, where string) 
 	return final(o.reader.Check(ctx, results.Contract{Path: where, Success: spec.Output.Success}))
 }
 
-// Published reports whether the directory of an attempt has gone and the output is there.
+// publishing is the mark in the directory of an attempt that says: if the output is not beside it any more, it was published.
+const publishing = "_clic-publishing"
+
+// Published reports whether the output of an attempt was moved to its place: the attempt's directory was discarded afterwards, or has the
+// mark that Publish makes before it moves the output, and no output; and there is one in the place.
 func (o *outputs) Published(ctx context.Context, dir, place string) (bool, error) {
 	fsys, from, to, err := o.both(dir, place)
 	if err != nil {
 		return false, err
 	}
-	if _, err := fsys.Stat(ctx, from); err == nil || !errors.Is(err, fs.ErrNotExist) {
+	moved, err := absent(ctx, fsys, from)
+	if !moved && err == nil {
+		moved, err = absent(ctx, fsys, path.Join(from, path.Base(to)))
+		if moved && err == nil {
+			unmarked, problem := absent(ctx, fsys, path.Join(from, publishing))
+			moved, err = !unmarked, problem
+		}
+	}
+	if !moved || err != nil {
 		return false, final(err)
 	}
-	_, err = fsys.Stat(ctx, to)
+	none, err := absent(ctx, fsys, to)
+	return !none && err == nil, final(err)
+}
+
+// absent reports whether there is nothing at a path.
+func absent(ctx context.Context, fsys dfs.FS, name string) (bool, error) {
+	_, err := fsys.Stat(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return true, nil
 	}
-	return err == nil, final(err)
+	return false, err
 }
 
 // Publish renames an output into its place.
@@ -87,16 +105,17 @@ func (o *outputs) Publish(ctx context.Context, dir, place string) error {
 	if err != nil {
 		return err
 	}
+	if err := fsys.MkdirAll(ctx, path.Join(from, publishing)); err != nil {
+		return final(err)
+	}
 	err = fsys.Rename(ctx, path.Join(from, path.Base(to)), to)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: the program has written nothing to the path in CLIC_OUTPUT", output.ErrUnmet)
 	case errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("%w: %q exists already, and is not replaced: name the output after the task, say with {{workflow.name}}", output.ErrUnmet, place)
-	case err != nil:
-		return final(err)
 	}
-	return final(o.Discard(ctx, dir))
+	return final(err)
 }
 
 // Discard removes the directory of an attempt.

@@ -106,4 +106,5 @@ func (u *uploading) close() {
 		u.stop()
 		u.work.Wait()
 	}
+	u.Store.Close()
 }

@@ -38,7 +38,11 @@ func (x *checked) judge(ctx context.Context, cancel context.CancelFunc, spec *da
 	defer x.work.Done()
 	defer cancel()
 	if s.Phase == dag.AttemptSucceeded {
-		if err := x.settle(ctx, spec, s.AttemptID); err != nil && ctx.Err() == nil {
+		switch err := x.settle(ctx, spec, s.AttemptID); {
+		case err == nil && spec.Output.Publish:
+			// First, so that nothing stays behind where the end is not recorded: that the directory is gone says as much.
+			x.discard(s.AttemptID, spec.Output.Path)
+		case err != nil && ctx.Err() == nil:
 			s.Phase, s.Failure = dag.AttemptFailed, dag.NewFailure(dag.FailOutput, s.ExitCode, err.Error())
 		}
 	}
@@ -70,48 +74,30 @@ func (x *checked) discard(attemptID, place string) {
 	}
 }
 
-// settle checks an output and publishes it, for as long as it takes the store to answer.
+// settle checks an output and publishes it, for as long as it takes the store to answer. The last word of the store is the reason if
+// there is no patience left.
 func (x *checked) settle(ctx context.Context, spec *dag.StageSpec, attemptID string) error {
-	select {
-	case x.slots <- struct{}{}:
-		defer func() { <-x.slots }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	asked, cancel := context.WithTimeout(ctx, x.cfg.Patience)
-	defer cancel()
-	return x.insist(asked, attemptID, func() error { return x.conclude(asked, spec, attemptID) })
-}
-
-// conclude checks an output and publishes it. All of it can be repeated.
-func (x *checked) conclude(ctx context.Context, spec *dag.StageSpec, attemptID string) error {
-	out := spec.Output
-	dir := Dir(attemptID, out.Path)
-	if out.Publish {
-		if done, err := x.cfg.Store.Published(ctx, dir, out.Path); done || err != nil {
-			return err // it was good then
-		}
-	}
-	if out.Success != "" {
-		if err := x.cfg.Store.Check(ctx, spec, Place(attemptID, out)); err != nil {
-			return err
-		}
-	}
-	if !out.Publish {
-		return nil
-	}
-	return x.cfg.Store.Publish(ctx, dir, out.Path)
-}
-
-// insist repeats what may go through later. The last word of the store is the reason if there is no time left.
-func (x *checked) insist(ctx context.Context, attemptID string, do func() error) error {
+	var until time.Time
 	for n := 0; ; n++ {
-		err := do()
+		select {
+		case x.slots <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if until.IsZero() { // to wait for one's turn is no fault of the store
+			until = time.Now().Add(x.cfg.Patience)
+		}
+		err := x.conclude(ctx, spec, attemptID, until)
+		<-x.slots
 		if err == nil || errors.Is(err, ErrUnmet) || ctx.Err() != nil {
 			return err
 		}
 		x.cfg.Logger.Warn("cannot look at the output of an attempt; trying again", "attempt", attemptID, "error", err)
-		pause := time.NewTimer(min(x.cfg.Backoff<<min(n, 20), x.cfg.BackoffCap))
+		wait := min(x.cfg.Backoff<<min(n, 20), x.cfg.BackoffCap)
+		if time.Now().Add(wait).After(until) {
+			return err
+		}
+		pause := time.NewTimer(wait)
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
@@ -119,4 +105,37 @@ func (x *checked) insist(ctx context.Context, attemptID string, do func() error)
 			return err
 		}
 	}
+}
+
+// conclude checks an output and publishes it. All of it can be repeated.
+func (x *checked) conclude(ctx context.Context, spec *dag.StageSpec, attemptID string, until time.Time) error {
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	out := spec.Output
+	if !out.Publish {
+		return x.check(ctx, spec, attemptID)
+	}
+	dir := Dir(attemptID, out.Path)
+	if done, err := x.cfg.Store.Published(ctx, dir, out.Path); done || err != nil {
+		return err // it was good then
+	}
+	err := x.check(ctx, spec, attemptID)
+	if err == nil {
+		err = x.cfg.Store.Publish(ctx, dir, out.Path)
+	}
+	if errors.Is(err, ErrUnmet) {
+		// A master that led before this one may have been at it, and have published it meanwhile.
+		if done, problem := x.cfg.Store.Published(ctx, dir, out.Path); done || problem != nil {
+			return problem
+		}
+	}
+	return err
+}
+
+// check looks whether an output is as its plan says.
+func (x *checked) check(ctx context.Context, spec *dag.StageSpec, attemptID string) error {
+	if spec.Output.Success == "" {
+		return nil
+	}
+	return x.cfg.Store.Check(ctx, spec, Place(attemptID, spec.Output))
 }

@@ -31,12 +31,13 @@ type Store interface {
 	// Check looks whether the output at where is as out says. where is the attempt's own path if out is to be published, and may be ""
 	// where the command line of spec leads to it.
 	Check(ctx context.Context, spec *dag.StageSpec, where string) error
-	// Published reports whether Publish was done before: dir is gone, and something is in the place.
+	// Published reports whether Publish has moved the output of dir to its place, whoever called it and whatever it answered: its
+	// answer may have been lost, or its caller have been killed.
 	Published(ctx context.Context, dir, place string) (bool, error)
-	// Publish moves what an attempt wrote in its directory dir to its place, and removes dir. An output that exists already is never
-	// replaced: that is ErrUnmet.
+	// Publish moves what an attempt wrote in its directory dir to its place. An output that exists already is never replaced: that is
+	// ErrUnmet. From then on Published can tell, for as long as dir is there or was removed by Discard.
 	Publish(ctx context.Context, dir, place string) error
-	// Discard removes the directory of an attempt that has failed. One that does not exist is no error.
+	// Discard removes the directory of an attempt, which has failed or was published. One that does not exist is no error.
 	Discard(ctx context.Context, dir string) error
 }
 
@@ -47,7 +48,7 @@ type Config struct {
 	Patience time.Duration
 	// Backoff is the pause before it is asked again; it doubles up to BackoffCap. Defaults 1 s and 30 s.
 	Backoff, BackoffCap time.Duration
-	// Parallel is how many outputs are looked at at the same time. Default 16.
+	// Parallel is how many outputs are looked at at the same time; those that wait for a store to come back do not count. Default 16.
 	Parallel int
 	Logger   *slog.Logger
 }
@@ -73,8 +74,12 @@ func (c Config) withDefaults() Config {
 // Dir is the directory that an attempt writes in whose output is to be published: beside the output's place, so that the rename stays
 // in one file system, and with a name that readers of part files leave out.
 func Dir(attemptID, place string) string {
+	place = trim(place)
 	return strings.TrimSuffix(place, path.Base(place)) + "_clic-" + attemptID
 }
+
+// trim leaves out slashes at the end: what is beside "/a/b/" is in "/a".
+func trim(place string) string { return strings.TrimRight(place, "/") }
 
 // Place is the path that an attempt writes to: its own (executors.EnvOutput) where the output is to be published, or else the output's.
 func Place(attemptID string, out *dag.Output) string {
@@ -143,13 +148,20 @@ func (x *checked) Launch(ctx context.Context, a executors.Attempt) error {
 		if err := x.cfg.Store.Prepare(ctx, Dir(a.ID, a.Spec.Output.Path)); err != nil {
 			err = fmt.Errorf("cannot make the directory of the attempt's output: %w", err)
 			if errors.Is(err, ErrUnmet) {
-				err = fmt.Errorf("%w: %w", executors.ErrNever, err)
+				return fmt.Errorf("%w: %w", executors.ErrNever, err)
 			}
-			return err
+			return later{err}
 		}
 	}
 	return x.Executor.Launch(ctx, a)
 }
+
+// later is a launch that waits for its store: nothing was launched, and that says nothing about the attempt. It is executors.ErrAway,
+// without its words, which are about executors.
+type later struct{ error }
+
+func (l later) Unwrap() error        { return l.error }
+func (l later) Is(target error) bool { return target == executors.ErrAway }
 
 func (x *checked) Recover(ctx context.Context, epoch uint64, attempts []executors.Attempt) error {
 	for _, a := range attempts {

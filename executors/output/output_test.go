@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +35,10 @@ type disk struct {
 	away    int // how often it does not answer from now on
 	asked   int
 	entered chan struct{} // closed when a check has begun, if not nil; it then waits for its context
+	lost    int           // how often the answer to Publish is lost from now on
+	before  func()        // called by Publish before it does anything, if not nil
+	gone    string        // the store does not answer for what is to go here
+	refuse  error         // what Prepare says, if not nil
 }
 
 func (d *disk) answer() error {
@@ -47,7 +52,12 @@ func (d *disk) answer() error {
 	return nil
 }
 
-func (d *disk) Prepare(_ context.Context, dir string) error { return os.MkdirAll(dir, 0o750) }
+func (d *disk) Prepare(_ context.Context, dir string) error {
+	if d.refuse != nil {
+		return d.refuse
+	}
+	return os.MkdirAll(dir, 0o750)
+}
 
 func (d *disk) Check(ctx context.Context, spec *dag.StageSpec, where string) error {
 	if d.entered != nil {
@@ -64,20 +74,42 @@ func (d *disk) Check(ctx context.Context, spec *dag.StageSpec, where string) err
 	return nil
 }
 
+const marker = "_marker"
+
+func exists(path ...string) bool {
+	_, err := os.Stat(filepath.Join(path...))
+	return err == nil
+}
+
 func (d *disk) Published(_ context.Context, dir, place string) (bool, error) {
-	_, gone := os.Stat(dir)
-	_, none := os.Stat(place)
-	return gone != nil && none == nil, d.answer()
+	moved := !exists(dir) || exists(dir, marker) && !exists(dir, filepath.Base(place))
+	if d.gone != "" && place == d.gone {
+		return false, errAway
+	}
+	return moved && exists(place), d.answer()
 }
 
 func (d *disk) Publish(_ context.Context, dir, place string) error {
+	if d.before != nil {
+		d.before()
+	}
 	if err := d.answer(); err != nil {
 		return err
 	}
-	if _, none := os.Stat(place); none == nil {
+	if err := os.MkdirAll(filepath.Join(dir, marker), 0o750); err != nil {
+		return err
+	}
+	if exists(place) {
 		return fmt.Errorf("%s exists already: %w", place, output.ErrUnmet)
 	}
-	return errors.Join(os.Rename(filepath.Join(dir, filepath.Base(place)), place), os.Remove(dir))
+	if err := os.Rename(filepath.Join(dir, filepath.Base(place)), place); err != nil {
+		return fmt.Errorf("%w: %w", output.ErrUnmet, err)
+	}
+	if d.lost > 0 {
+		d.lost--
+		return errAway
+	}
+	return nil
 }
 
 func (d *disk) Discard(_ context.Context, dir string) error { return os.RemoveAll(dir) }
@@ -89,8 +121,9 @@ type bench struct {
 	dir   string
 	ends  chan executors.Sighting
 	store *disk
-	// patience is that of the executor.
+	// patience and parallel are those of the executor.
 	patience time.Duration
+	parallel int
 }
 
 func (b *bench) open() {
@@ -99,7 +132,7 @@ func (b *bench) open() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Executor = output.Checked(e, output.Config{Store: b.store, Backoff: time.Millisecond, Patience: b.patience})
+	b.Executor = output.Checked(e, output.Config{Store: b.store, Backoff: time.Millisecond, Patience: b.patience, Parallel: b.parallel})
 	b.ends = make(chan executors.Sighting, 100)
 	ends := b.ends
 	sink := func(_ context.Context, s executors.Sighting) error {
@@ -202,9 +235,8 @@ func TestPublish(t *testing.T) {
 		t.Errorf("asked again: %+v; the output is %q", s, b.content(path))
 	}
 	b.close()
-	left, err := filepath.Glob(filepath.Join(b.dir, "_clic-*"))
-	if err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v, %v", left, err)
+	if len(b.left()) > 0 {
+		t.Errorf("left behind: %q", b.left())
 	}
 	b.open()
 }
@@ -224,6 +256,122 @@ func TestStoreAway(t *testing.T) {
 	s := b.run("late", `true`, &dag.Output{Path: path, Success: "nonempty"})
 	if s.Phase != dag.AttemptFailed || s.Failure.Kind != dag.FailOutput || s.Failure.Message != errAway.Error() {
 		t.Errorf("%+v, %v", s, s.Failure)
+	}
+}
+
+// left gives the directories of attempts that are there.
+func (b *bench) left() []string {
+	b.Helper()
+	left, err := filepath.Glob(filepath.Join(b.dir, "_clic-*"))
+	if err != nil {
+		b.Error(err)
+	}
+	return left
+}
+
+// TestPublishAnswerLost has the store publish and not say so.
+func TestPublishAnswerLost(t *testing.T) {
+	b := newBench(t)
+	path := filepath.Join(b.dir, "out")
+	b.store.lost = 1
+	s := b.run("s", `echo x > "$CLIC_OUTPUT"`, &dag.Output{Path: path, Success: "nonempty", Publish: true})
+	if s.Phase != dag.AttemptSucceeded || b.content(path) != "x\n" || len(b.left()) > 0 {
+		t.Errorf("%+v, %v; the output is %q, left behind %q", s, s.Failure, b.content(path), b.left())
+	}
+}
+
+// TestPublishedByAnother has another master, which led before this one, publish the same attempt at the same time.
+func TestPublishedByAnother(t *testing.T) {
+	b := newBench(t)
+	for name, discards := range map[string]bool{"p": true, "q": false} {
+		path := filepath.Join(b.dir, name)
+		b.store.before = func() {
+			b.store.before = nil
+			dir := output.Dir(name, path)
+			if err := b.store.Publish(t.Context(), dir, path); err != nil {
+				t.Error(err)
+			}
+			if discards {
+				if err := b.store.Discard(t.Context(), dir); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		s := b.run(name, `echo x > "$CLIC_OUTPUT"`, &dag.Output{Path: path, Success: "nonempty", Publish: true})
+		if s.Phase != dag.AttemptSucceeded || b.content(path) != "x\n" || len(b.left()) > 0 {
+			t.Errorf("%+v, %v; the output is %q, left behind %q", s, s.Failure, b.content(path), b.left())
+		}
+	}
+}
+
+// TestKilledWhilePublishing begins where a master was killed between the rename and all that follows it.
+func TestKilledWhilePublishing(t *testing.T) {
+	b := newBench(t)
+	path := filepath.Join(b.dir, "out")
+	out := &dag.Output{Path: path, Publish: true}
+	b.store.away = 1 << 30
+	if err := b.Launch(t.Context(), b.attempt("s", `echo x > "$CLIC_OUTPUT"`, out)); err != nil {
+		t.Fatal(err)
+	}
+	for dir := output.Dir("s", path); !exists(dir, "out"); { // the program writes it
+		runtime.Gosched()
+	}
+	b.close()
+	b.store.away = 0
+	if err := b.store.Publish(t.Context(), output.Dir("s", path), path); err != nil {
+		t.Fatal(err)
+	}
+	b.open()
+	b.recover(b.attempt("s", "", out))
+	if s := <-b.ends; s.Phase != dag.AttemptSucceeded || len(b.left()) > 0 {
+		t.Errorf("%+v, %v; left behind %q", s, s.Failure, b.left())
+	}
+}
+
+// TestStoreOfOneAway has one store away, which keeps nobody waiting who is with another one.
+func TestStoreOfOneAway(t *testing.T) {
+	b := newBench(t)
+	b.close()
+	b.parallel = 1
+	b.open()
+	b.recover()
+	away, path := filepath.Join(b.dir, "away"), filepath.Join(b.dir, "out")
+	b.store.gone = away
+	if err := b.Launch(t.Context(), b.attempt("a", `echo x > "$CLIC_OUTPUT"`, &dag.Output{Path: away, Publish: true})); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		out := &dag.Output{Path: path + fmt.Sprint(i), Publish: true}
+		if s := b.run(fmt.Sprint(i), `echo x > "$CLIC_OUTPUT"`, out); s.Phase != dag.AttemptSucceeded {
+			t.Errorf("%+v, %v", s, s.Failure)
+		}
+	}
+}
+
+// TestPrepare launches what has nowhere to write to: for good, or for now, which costs the stage none of its tries.
+func TestPrepare(t *testing.T) {
+	b := newBench(t)
+	for refused, want := range map[error]error{errAway: executors.ErrAway, output.ErrUnmet: executors.ErrNever} {
+		b.store.refuse = refused
+		a := b.attempt("s", "true", &dag.Output{Path: filepath.Join(b.dir, "out"), Publish: true})
+		if err := b.Launch(t.Context(), a); !errors.Is(err, refused) || !errors.Is(err, want) {
+			t.Errorf("%v", err)
+		}
+	}
+	b.store.refuse = nil
+}
+
+func TestPlaces(t *testing.T) {
+	for place, want := range map[string]string{
+		"/data/out":          "/data/_clic-a/out",
+		"/data/out/":         "/data/_clic-a/out",
+		"/out":               "/_clic-a/out",
+		"hdfs://nn/data/a//": "hdfs://nn/data/_clic-a/a",
+		"hdfs:///a/a":        "hdfs:///a/_clic-a/a",
+	} {
+		if got := output.Place("a", &dag.Output{Path: place, Publish: true}); got != want {
+			t.Errorf("%q is written to at %q, not %q", place, got, want)
+		}
 	}
 }
 

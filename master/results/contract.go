@@ -149,7 +149,9 @@ type counter struct {
 	// files is how many files there were that are not empty.
 	files int
 	left  int64
-	// header is that of the first file, if it has one.
+	// shape is that of the first file that has lines, whose header is header if it has one. The others are taken to be like it, as for
+	// Head: a part with nothing but a header does not look like a CSV.
+	shape  shape
 	header string
 	// bytes says that any content counts as a row.
 	bytes bool
@@ -183,7 +185,11 @@ func (n *counter) file(name string, e Entry) error {
 	case !s.format.shown():
 		return fmt.Errorf("the number of rows of %q, which is %s, %w", name, s.format, ErrUndecided)
 	default:
-		if err := n.text(t, s); err != nil {
+		first := n.shape.format == ""
+		if first {
+			n.shape = s
+		}
+		if err := n.text(t, first); err != nil {
 			return fmt.Errorf("cannot count the rows of %q: %w", name, err)
 		}
 	}
@@ -197,21 +203,21 @@ func (n *counter) file(name string, e Entry) error {
 }
 
 // text counts the rows of a part that has lines.
-func (n *counter) text(t *text, s shape) error {
+func (n *counter) text(t *text, firstPart bool) error {
 	for first := true; n.rows < n.want; first = false {
-		line, _, err := t.record(s)
+		line, _, err := t.record(n.shape)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 		header := false
-		if first && s.header {
+		if first && n.shape.header {
 			// What looks like a header in a later part only is a row.
-			if n.files == 1 {
+			if firstPart {
 				n.header = string(line)
 			}
 			header = string(line) == n.header
 		}
-		if !header && (len(line) > 0 || err == nil && s.format == FormatText) {
+		if !header && (len(line) > 0 || err == nil && n.shape.format == FormatText) {
 			n.rows++
 		}
 		if errors.Is(err, io.EOF) {

@@ -14,12 +14,16 @@ func TestContract(t *testing.T) {
 		"going/_temporary/x": "x", "going/part-0": "",
 		"x.csv": "id,name\n1,\"a\nb\"\n2,c\n", "header.csv": "id,name\n",
 		"csv/part-0.csv": "id,name\n1,a\n", "csv/part-1.csv": "id,name\n2,b\n", "csv/part-2.csv": "x,y\n",
+		"zip/part-0.csv.gz": zipped(""), "zip/part-1.csv.gz": zipped("id,name\n1,a\n"), "zip/part-2.csv.gz": zipped("id,name\n2,b\n"),
+		"bare/part-0": "id,name\n1,a\n", "bare/part-1": "id,name\n", "bare/part-2": "id,name\n",
+		"long.csv":  "id,text\n1,\"" + strings.Repeat("a line of a long text\n", 1000) + "\"\n2,short\n",
+		"open.csv":  "id,text\n1,\"never closed\n" + strings.Repeat("2,a line that is a row\n", 1<<20/20),
 		"x.parquet": parquetOf(t, people("a", "b", "c")), "none.parquet": parquetOf(t, people()),
 		"p/part-0.parquet": parquetOf(t, people("a", "b")), "p/part-1.parquet": parquetOf(t, people("c")), "p/part-2.parquet": "",
 		"x.jsonl": "{}\n\n{}\n", "nothing": "", "zipped.gz": zipped(""), "lines.gz": zipped("a\nb\n"), "x.orc": "ORC\x00\x00",
 		"damaged.parquet": parquetOf(t, people("a"))[:150], "big": strings.Repeat("0123456\n", 1000),
 	})
-	r := reader(t, results.Config{Roots: []string{dir}, MaxCount: 1 << 20})
+	r := reader(t, results.Config{Roots: []string{dir}, MaxCount: 8 << 20})
 	small := reader(t, results.Config{Roots: []string{dir}, MaxCount: 4096})
 	for _, c := range []struct {
 		path, success, reason string
@@ -39,6 +43,13 @@ func TestContract(t *testing.T) {
 		{path: "header.csv", success: "nonempty"},
 		{path: "csv", success: "rows>=3"},
 		{path: "csv", success: "rows>=4", reason: "it has 3 rows"},
+		{path: "zip", success: "rows>=2"},
+		{path: "zip", success: "rows>=3", reason: "it has 2 rows"},
+		{path: "bare", success: "rows>=1"},
+		{path: "bare", success: "rows>=2", reason: "it has 1 rows"},
+		{path: "long.csv", success: "rows>=2"},
+		{path: "long.csv", success: "rows>=3", reason: "it has 2 rows"},
+		{path: "open.csv", success: "rows>=1000"},
 		{path: "x.parquet", success: "rows>=3"},
 		{path: "x.parquet", success: "rows>=4", reason: "it has 3 rows"},
 		{path: "p", success: "rows>=3"},

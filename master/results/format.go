@@ -208,23 +208,31 @@ func detectSeparated(lines []string, comma rune, strict bool) (shape, bool) {
 	return s, true
 }
 
-// openQuote reports whether a record ends inside of a quoted field, so that it goes on in the next line. A quote opens only at
-// the beginning of a field.
+// openQuote reports whether a record ends inside of a quoted field, so that it goes on in the next line.
 func openQuote(record string, comma rune) bool {
-	open, start := false, true
-	for i, c := range record {
+	q := quotes{comma: byte(comma), start: true}
+	q.see([]byte(record))
+	return q.open
+}
+
+// quotes follows a record of a CSV. A quote opens only at the beginning of a field; inside of one, a doubled quote is a quote.
+type quotes struct {
+	comma byte
+	// open says that a quoted field is not closed yet, start that a field begins, ended that the last byte closed one.
+	open, start, ended bool
+}
+
+func (q *quotes) see(part []byte) {
+	for _, c := range part {
 		switch {
-		case open && c == '"':
-			open = false // a doubled quote opens it again at once
-			start = strings.HasPrefix(record[i+1:], `"`)
+		case q.open:
+			q.open, q.ended = c != '"', c == '"'
 			continue
-		case open:
-		case c == '"' && start:
-			open = true
+		case c == '"' && (q.start || q.ended):
+			q.open = true
 		}
-		start = !open && c == comma
+		q.start, q.ended = !q.open && c == q.comma, false
 	}
-	return open
 }
 
 // isHeader tells a row of names from a row of values: names are not empty, not numbers, have no space around them, and are

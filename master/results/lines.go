@@ -134,10 +134,14 @@ func buffered(r *bufio.Reader) []byte {
 }
 
 // line reads the next line without its end. It is cut after maxLen bytes, and the rest of it passed over. At the end of the file
-// err is io.EOF, at the end of the budget errBudget; there may be a last line with either.
-func (t *text) line() (line []byte, cut bool, err error) {
+// err is io.EOF, at the end of the budget errBudget; there may be a last line with either. seen, if it is not nil, is given all bytes of
+// the line.
+func (t *text) line(seen func(part []byte)) (line []byte, cut bool, err error) {
 	for {
 		part, err := t.ReadSlice('\n')
+		if seen != nil {
+			seen(part)
+		}
 		if room := t.maxLen + 2 - len(line); len(part) > room { // 2: the line's end may follow
 			part, cut = part[:room], true
 		}

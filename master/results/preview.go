@@ -54,10 +54,24 @@ func (r *Reader) Stat(ctx context.Context, path string) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.stat(ctx, src, name, e, info); err != nil {
+	err = again(func() error {
+		*info = Info{Path: path}
+		return r.stat(ctx, src, name, e, info)
+	})
+	if err != nil {
 		return nil, err
 	}
 	return info, nil
+}
+
+// again repeats what has met a directory that is just being replaced: a part that was listed was gone when it was to be read.
+func again(do func() error) (err error) {
+	for range 3 {
+		if err = do(); !missing(err) {
+			break
+		}
+	}
+	return err
 }
 
 // stat fills the Info of what e describes.
@@ -109,11 +123,21 @@ func (r *Reader) Head(ctx context.Context, path string, n int) (*Preview, error)
 	if err != nil {
 		return nil, err
 	}
+	var p *Preview
+	err = again(func() (err error) {
+		p, err = r.head(ctx, src, name, e, n, Info{Path: path, Kind: e.Kind})
+		return err
+	})
+	return p, err
+}
+
+func (r *Reader) head(ctx context.Context, src Source, name string, e Entry, n int, info Info) (*Preview, error) {
 	h := &head{
 		r: r, ctx: ctx, src: src, name: name, want: max(0, min(n, r.cfg.MaxRows)), left: r.cfg.MaxBytes,
 		tables: tables{work: r.cfg.MaxWork},
-		p:      &Preview{Info: Info{Path: path, Kind: e.Kind}},
+		p:      &Preview{Info: info},
 	}
+	var err error
 	switch e.Kind {
 	case KindFile:
 		err = h.file(name, e)
@@ -123,7 +147,7 @@ func (r *Reader) Head(ctx context.Context, path string, n int) (*Preview, error)
 			h.p.More = true
 		}
 	default:
-		err = fmt.Errorf("cannot read %q: %w", path, ErrNotRegular)
+		err = fmt.Errorf("cannot read %q: %w", info.Path, ErrNotRegular)
 	}
 	if err != nil && !errors.Is(err, errEnough) {
 		return nil, err
@@ -230,17 +254,27 @@ func (h *head) add(line []byte, cut bool) {
 	h.anyCut = h.anyCut || cut
 }
 
-// record reads a line, or as many as a record of a CSV has: a quoted field may hold line ends.
+// maxRecord is after how many bytes of a CSV a quote that is not closed is no longer believed.
+const maxRecord = 1 << 20
+
+// record reads a line, or as many as a record of a CSV has: a quoted field may hold line ends, also where it is too long to be kept.
 func (t *text) record(s shape) (record []byte, cut bool, err error) {
-	record, cut, err = t.line()
 	if s.format != FormatCSV {
-		return record, cut, err
+		return t.line(nil)
 	}
-	for !cut && err == nil && openQuote(string(record), s.comma) {
+	q, size := quotes{comma: byte(s.comma), start: true}, 0
+	see := func(part []byte) {
+		q.see(part)
+		size += len(part)
+	}
+	record, cut, err = t.line(see)
+	for err == nil && q.open && size < maxRecord {
 		var more []byte
-		more, cut, err = t.line()
-		record = append(append(record, '\n'), more...)
-		if len(record) > t.maxLen {
+		more, _, err = t.line(see)
+		if cut {
+			continue
+		}
+		if record = append(append(record, '\n'), more...); len(record) > t.maxLen {
 			record, cut = record[:t.maxLen], true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/clic-orchestrator/clic/master/dfs"
 )
@@ -14,7 +15,7 @@ import (
 // Sweep removes what is not used and has not changed for Config.Unused: contents of no task, and uploads that were given up. Tasks that do
 // not exist (any more) are released first; exists is asked about each that has uploads. What cannot be looked at is left for the next time.
 func (s *Store) Sweep(ctx context.Context, exists func(ctx context.Context, task string) (bool, error)) error {
-	errs := []error{s.sweepStaging()}
+	errs := []error{s.sweepStaging(ctx)}
 	tasks, err := s.list(ctx, path.Join(s.cfg.Root, tasksDir))
 	errs = append(errs, err)
 	for _, task := range tasks {
@@ -32,14 +33,18 @@ func (s *Store) Sweep(ctx context.Context, exists func(ctx context.Context, task
 	return errors.Join(append(errs, s.sweepContent(ctx))...)
 }
 
-func (s *Store) sweepStaging() error {
+func (s *Store) sweepStaging(ctx context.Context) error {
 	entries, err := os.ReadDir(s.cfg.Staging)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	errs := []error{err}
 	for _, e := range entries {
-		unlock := s.lock(e.Name())
+		sum, _, _ := strings.Cut(e.Name(), "-")
+		unlock, err := s.lock(ctx, sum)
+		if err != nil {
+			return errors.Join(append(errs, err)...)
+		}
 		if info, err := e.Info(); err == nil && s.cfg.Now().Sub(info.ModTime()) >= s.cfg.Unused {
 			errs = append(errs, os.Remove(filepath.Join(s.cfg.Staging, e.Name())))
 		}
@@ -65,7 +70,11 @@ func (s *Store) sweepContent(ctx context.Context) error {
 }
 
 func (s *Store) sweepOne(ctx context.Context, sum string) error {
-	defer s.lock(sum)()
+	unlock, err := s.lock(ctx, sum)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	used, err := s.used(ctx, sum)
 	if used || err != nil {
 		return err

@@ -46,23 +46,30 @@ type Config struct {
 	Staging string
 	// MaxSize bounds one content in bytes (default 1 GiB), MaxStaged all that is under way (default 4 GiB).
 	MaxSize, MaxStaged int64
+	// Wait is how long Put waits for a complete content to be moved into the file system, which goes on after that. Default 5 s.
+	Wait time.Duration
 	// Unused is how long content is kept that no task uses, and what is only partly there. Default 24 h.
 	Unused time.Duration
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 }
 
-// Store is the uploads of one installation. Its methods may be called from several goroutines.
+// Store is the uploads of one installation. Its methods may be called from several goroutines. Close ends it.
 type Store struct {
 	cfg Config
+	// life ends with Close; work is what is being moved.
+	life context.Context //nolint:containedctx // the life of what callers need not wait for
+	end  context.CancelFunc
+	work sync.WaitGroup
 
 	mu sync.Mutex
-	// turns has one lock per content that is being worked on.
+	// turns has one lock per content that is being worked on, moves are the contents that are being moved into the file system.
 	turns map[string]*turn
+	moves map[Content]*move
 }
 
 type turn struct {
-	sync.Mutex
+	busy  chan struct{} // has one place
 	users int
 }
 
@@ -113,27 +120,45 @@ func New(c Config) (*Store, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Store{cfg: c, turns: map[string]*turn{}}, nil
+	if c.Wait == 0 {
+		c.Wait = 5 * time.Second
+	}
+	s := &Store{cfg: c, turns: map[string]*turn{}, moves: map[Content]*move{}}
+	s.life, s.end = context.WithCancel(context.Background())
+	return s, nil
 }
 
-// lock gives the caller a content for himself.
-func (s *Store) lock(sum string) (unlock func()) {
+// Close breaks off what is being moved into the file system, and waits for it. It is begun anew when it is asked for again.
+func (s *Store) Close() {
+	s.mu.Lock() // what is begun later fails at once
+	s.end()
+	s.mu.Unlock()
+	s.work.Wait()
+}
+
+// lock gives the caller a content for himself, once it is his turn: moving a large one into the file system takes a while.
+func (s *Store) lock(ctx context.Context, sum string) (unlock func(), err error) {
 	s.mu.Lock()
 	t := s.turns[sum]
 	if t == nil {
-		t = &turn{}
+		t = &turn{busy: make(chan struct{}, 1)}
 		s.turns[sum] = t
 	}
 	t.users++
 	s.mu.Unlock()
-	t.Lock()
-	return func() {
-		t.Unlock()
+	leave := func() {
 		s.mu.Lock()
 		if t.users--; t.users == 0 {
 			delete(s.turns, sum)
 		}
 		s.mu.Unlock()
+	}
+	select {
+	case t.busy <- struct{}{}:
+		return func() { <-t.busy; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, fmt.Errorf("cannot wait for who is at the same content: %w", ctx.Err())
 	}
 }
 
@@ -175,7 +200,11 @@ func (s *Store) Claim(ctx context.Context, task string, all []Content) error {
 }
 
 func (s *Store) claim(ctx context.Context, task string, c Content) error {
-	defer s.lock(c.SHA256)()
+	unlock, err := s.lock(ctx, c.SHA256)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	// The marks come first: what is marked is not removed.
 	for _, mark := range []string{path.Join(s.cfg.Root, tasksDir, task, c.SHA256), path.Join(s.dir(c.SHA256), marksDir, task)} {
 		if err := s.mark(ctx, mark); err != nil {
@@ -228,8 +257,12 @@ func (s *Store) release(ctx context.Context, task, sum string) error {
 	if len(sum) != 64 {
 		return nil // none of ours
 	}
-	defer s.lock(sum)()
-	err := s.cfg.FS.Remove(ctx, path.Join(s.dir(sum), marksDir, task), false)
+	unlock, err := s.lock(ctx, sum)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	err = s.cfg.FS.Remove(ctx, path.Join(s.dir(sum), marksDir, task), false)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

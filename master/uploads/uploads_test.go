@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clic-orchestrator/clic/master/dfs"
 	"github.com/clic-orchestrator/clic/master/dfs/disk"
 	"github.com/clic-orchestrator/clic/master/uploads"
 )
@@ -40,6 +41,7 @@ func newBench(t *testing.T, c uploads.Config) *bench {
 	if b.Store, err = uploads.New(c); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(b.Close)
 	return b
 }
 
@@ -224,5 +226,186 @@ func TestRace(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(b.dir, "up", "content", "*", "*", "x"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// meeting is a file system on the way to which something happens.
+type meeting struct {
+	dfs.FS
+	create func(name string)
+	remove func(name string)
+}
+
+func (m *meeting) Create(ctx context.Context, name string) (dfs.Writer, error) {
+	if m.create != nil {
+		m.create(name)
+	}
+	return m.FS.Create(ctx, name)
+}
+
+func (m *meeting) Remove(ctx context.Context, name string, all bool) error {
+	if m.remove != nil {
+		m.remove(name)
+	}
+	return m.FS.Remove(ctx, name, all)
+}
+
+// TestTwoMasters has another master store the same content at the same moment. It stays where it is: stages may read it already.
+func TestTwoMasters(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		m := &meeting{}
+		one := newBench(t, uploads.Config{})
+		files, err := disk.New(one.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = files.Close() })
+		m.FS = files
+		other, err := uploads.New(uploads.Config{FS: m, Root: "/up", Base: "hdfs://test/up", Staging: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := []byte("data of two")
+		c := content("app.jar", data)
+		meet := func() {
+			m.create = nil
+			if got := one.stored(one.put(c, data)); !bytes.Equal(got, data) {
+				t.Errorf("%q", got)
+			}
+		}
+		m.create = func(string) { meet() }
+		if late { // not before the file is begun
+			m.create = nil
+			m.FS = &closing{FS: files, before: meet}
+		}
+		m.remove = func(name string) { t.Errorf("%q is removed", name) }
+		state, err := other.Put(t.Context(), c, 0, data)
+		if err != nil || !state.Complete {
+			t.Errorf("%+v, %v", state, err)
+		}
+	}
+}
+
+// closing is a file system in which something happens before a file is complete.
+type closing struct {
+	dfs.FS
+	before func()
+}
+
+type closingWriter struct {
+	dfs.Writer
+	before func()
+}
+
+func (c *closing) Create(ctx context.Context, name string) (dfs.Writer, error) {
+	w, err := c.FS.Create(ctx, name)
+	return &closingWriter{w, c.before}, err
+}
+
+func (w *closingWriter) Close() error {
+	w.before()
+	return w.Writer.Close()
+}
+
+// slow is a Store whose file system does not go on when the first file is to be complete, before leave is called.
+func slow(t *testing.T, wait time.Duration) (s *uploads.Store, entered <-chan struct{}, leave func()) {
+	t.Helper()
+	files, err := disk.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = files.Close() })
+	in, out := make(chan struct{}), make(chan struct{})
+	fsys := &closing{FS: files, before: sync.OnceFunc(func() {
+		close(in)
+		<-out
+	})}
+	if s, err = uploads.New(uploads.Config{FS: fsys, Root: "/up", Base: "/up", Staging: t.TempDir(), Wait: wait}); err != nil {
+		t.Fatal(err)
+	}
+	leave = sync.OnceFunc(func() { close(out) })
+	t.Cleanup(func() {
+		leave()
+		s.Close()
+	})
+	return s, in, leave
+}
+
+// TestTurn has callers wait for a content that takes its time, for no longer than they want to, and come back for it.
+func TestTurn(t *testing.T) {
+	s, entered, leave := slow(t, time.Hour)
+	data := []byte("much data")
+	c, same := content("app.jar", data), content("other.jar", data)
+	gone, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := s.Put(gone, c, 0, data)
+		done <- err
+	}()
+	<-entered
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("who does not wait any more: %v", err)
+	}
+	for _, c := range []uploads.Content{c, same} {
+		if _, err := s.Put(gone, c, 0, data); !errors.Is(err, context.Canceled) {
+			t.Errorf("while another one is at it: %v", err)
+		}
+	}
+	go func() {
+		state, err := s.Put(context.Background(), c, c.Size, nil)
+		if err == nil && !state.Complete {
+			err = errors.New("it is not complete")
+		}
+		done <- err
+	}()
+	leave()
+	if err := <-done; err != nil {
+		t.Errorf("who comes back: %v", err)
+	}
+}
+
+// TestLongMove answers before a large content is where it belongs.
+func TestLongMove(t *testing.T) {
+	s, entered, leave := slow(t, time.Millisecond)
+	data := []byte("much data")
+	c := content("app.jar", data)
+	for range 3 {
+		if state, err := s.Put(t.Context(), c, 0, data); err != nil || state.Complete || state.Offset != c.Size {
+			t.Errorf("%+v, %v", state, err)
+		}
+	}
+	<-entered
+	leave()
+	for {
+		state, err := s.Put(t.Context(), c, c.Size, nil)
+		if err != nil || state.Offset != c.Size {
+			t.Fatalf("%+v, %v", state, err)
+		}
+		if state.Complete {
+			break
+		}
+	}
+	s.Close()
+	if state, err := s.Put(t.Context(), content("b", []byte("b")), 0, []byte("b")); err == nil {
+		t.Errorf("after Close: %+v", state)
+	}
+}
+
+// TestAnotherSize has somebody announce a wrong size, which costs those nothing who are right.
+func TestAnotherSize(t *testing.T) {
+	b := newBench(t, uploads.Config{})
+	data := []byte("0123456789")
+	c := content("app.jar", data)
+	if state, err := b.Put(t.Context(), c, 0, data[:6]); err != nil || state.Offset != 6 {
+		t.Fatalf("%+v, %v", state, err)
+	}
+	wrong := c
+	wrong.Size = 3
+	if _, err := b.Put(t.Context(), wrong, 0, []byte("abc")); !errors.Is(err, uploads.ErrChecksum) {
+		t.Errorf("%v", err)
+	}
+	if state, err := b.Put(t.Context(), c, 6, data[6:]); err != nil || !state.Complete {
+		t.Errorf("%+v, %v", state, err)
 	}
 }

@@ -86,6 +86,7 @@ func wrap(what, name string, err error) error {
 		{syscall.ENOSPC, dfs.ErrQuota},
 		{syscall.EDQUOT, dfs.ErrQuota},
 		{syscall.EINVAL, dfs.ErrInvalid},
+		{syscall.EXDEV, dfs.ErrInvalid}, // a disk that is mounted in between: nothing can be moved across
 		{syscall.ENAMETOOLONG, dfs.ErrInvalid},
 		{syscall.EIO, dfs.ErrCorrupt},
 		{os.ErrClosed, dfs.ErrUnavailable},
@@ -125,7 +126,7 @@ func (f *FS) ReadDir(ctx context.Context, name string, limit int) ([]dfs.Info, e
 	if limit < 0 {
 		return nil, wrap("list", name, fmt.Errorf("%w: a limit of %d", dfs.ErrInvalid, limit))
 	}
-	dir, err := f.root.Open(local(name))
+	dir, err := f.openDir(name)
 	if err != nil {
 		return nil, wrap("list", name, err)
 	}
@@ -176,8 +177,7 @@ func (f *FS) mkdirAll(name string) error {
 	return err
 }
 
-// Rename is dfs.FS's. A file is moved by a second name, a directory onto an empty one that was made for it: both fail where something
-// stands already, whoever made it and however late.
+// Rename is dfs.FS's.
 func (f *FS) Rename(ctx context.Context, from, to string) error {
 	what := fmt.Sprintf("rename to %q", to)
 	for _, name := range []string{from, to} {
@@ -195,24 +195,50 @@ func (f *FS) Rename(ctx context.Context, from, to string) error {
 		return wrap(what, from, fmt.Errorf("%w: a directory cannot be moved into itself", dfs.ErrInvalid))
 	case to == "/":
 		return wrap(what, from, fs.ErrExist)
-	case info.IsDir():
-		return wrap(what, from, f.renameDir(from, to))
 	}
-	return wrap(what, from, f.renameFile(from, to))
+	return wrap(what, from, f.move(from, to, info.IsDir()))
 }
 
-func (f *FS) renameFile(from, to string) error {
-	if err := f.root.Link(local(from), local(to)); err != nil {
+// move renames in one step where the system can do that without replacing anything, as Linux can on its own file systems, and else in
+// two: a file is given a second name, a directory is moved onto an empty one that was made for it. All fail where something stands already,
+// whoever made it and however late.
+func (f *FS) move(from, to string, dir bool) error {
+	err := f.renameat(from, to, unix.RENAME_NOREPLACE)
+	switch {
+	case !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOSYS) && !errors.Is(err, syscall.EOPNOTSUPP):
+		return err
+	case dir:
+		return f.moveDir(from, to)
+	}
+	return f.moveFile(from, to)
+}
+
+func (f *FS) moveFile(from, to string) error {
+	err := f.root.Link(local(from), local(to))
+	if errors.Is(err, fs.ErrExist) && f.same(from, to) {
+		err = nil // whoever was killed on the way
+	}
+	if err != nil {
 		return err
 	}
 	return f.root.Remove(local(from))
 }
 
-func (f *FS) renameDir(from, to string) error {
+// same reports whether two names are of the same file.
+func (f *FS) same(a, b string) bool {
+	one, err := f.root.Lstat(local(a))
+	if err != nil {
+		return false
+	}
+	other, err := f.root.Lstat(local(b))
+	return err == nil && os.SameFile(one, other)
+}
+
+func (f *FS) moveDir(from, to string) error {
 	if err := f.root.Mkdir(local(to), 0o755); err != nil {
 		return err
 	}
-	err := f.replaceDir(from, to)
+	err := f.renameat(from, to, 0)
 	if err != nil {
 		_ = f.root.Remove(local(to)) // only if it is still empty
 	}
@@ -223,20 +249,25 @@ func (f *FS) renameDir(from, to string) error {
 	return err
 }
 
-// replaceDir moves a directory onto an empty one, which os.Root's Rename does not.
-func (f *FS) replaceDir(from, to string) error {
-	source, err := f.root.Open(local(path.Dir(from)))
+// renameat is the system's rename, with its flags, which os.Root does not have.
+func (f *FS) renameat(from, to string, flags uint) error {
+	source, err := f.openDir(path.Dir(from))
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	target, err := f.root.Open(local(path.Dir(to)))
+	target, err := f.openDir(path.Dir(to))
 	if err != nil {
 		return err
 	}
 	defer target.Close()
 	// Single elements: no link on the way leads elsewhere.
-	return unix.Renameat(int(source.Fd()), path.Base(from), int(target.Fd()), path.Base(to))
+	return unix.Renameat2(int(source.Fd()), path.Base(from), int(target.Fd()), path.Base(to), flags)
+}
+
+// openDir opens a directory and nothing else: opening a pipe would wait for its other end.
+func (f *FS) openDir(name string) (*os.File, error) {
+	return f.root.OpenFile(local(name), os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 }
 
 // Remove is dfs.FS's.

@@ -115,6 +115,7 @@ type writer struct {
 	f         *os.File
 	name      string
 	temporary string
+	failed    error // of a Write
 	done      bool
 }
 
@@ -140,10 +141,14 @@ func (f *FS) Create(ctx context.Context, name string) (dfs.Writer, error) {
 
 // Write is io.Writer's.
 func (w *writer) Write(p []byte) (int, error) {
-	if err := w.ctx.Err(); err != nil {
-		return 0, wrap("write", w.name, err)
+	n, err := 0, w.ctx.Err()
+	if err == nil {
+		err = w.failed
 	}
-	n, err := w.f.Write(p)
+	if err == nil {
+		n, err = w.f.Write(p)
+	}
+	w.failed = err
 	return n, wrap("write", w.name, err)
 }
 
@@ -155,13 +160,16 @@ func (w *writer) Close() error {
 	w.done = true
 	err := w.ctx.Err()
 	if err == nil {
+		err = w.failed // something is missing in it
+	}
+	if err == nil {
 		err = w.f.Sync()
 	}
 	if closed := w.f.Close(); err == nil {
 		err = closed
 	}
 	if err == nil {
-		if err = w.fsys.renameFile(w.temporary, w.name); err == nil {
+		if err = w.fsys.move(w.temporary, w.name, false); err == nil {
 			return wrap("close", w.name, w.fsys.sync(path.Dir(w.name)))
 		}
 	}
@@ -170,7 +178,7 @@ func (w *writer) Close() error {
 
 // sync makes the names in a directory durable.
 func (f *FS) sync(dir string) error {
-	d, err := f.root.Open(local(dir))
+	d, err := f.openDir(dir)
 	if err != nil {
 		return err
 	}

@@ -49,6 +49,8 @@ var exceptions = map[string]error{
 	"PathComponentTooLongException":      dfs.ErrInvalid,
 	"MaxDirectoryItemsExceededException": dfs.ErrQuota,
 	"AssertionError":                     dfs.ErrInvalid,
+	// A directory whose files are to be encrypted, which the library does not do.
+	"UnknownCryptoProtocolVersionException": dfs.ErrInvalid,
 
 	"SafeModeException":                dfs.ErrUnavailable,
 	"StandbyException":                 dfs.ErrUnavailable,

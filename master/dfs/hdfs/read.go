@@ -76,6 +76,9 @@ func (o *file) begin() error {
 	if r.Stat().IsDir() {
 		return dfs.ErrIsDirectory
 	}
+	if err := contiguous(r.Stat()); err != nil {
+		return err
+	}
 	o.info = r.Stat()
 	o.forward = newPieces(o, r)
 	if o.Size() > 0 {

@@ -29,8 +29,9 @@ type tap struct {
 	// head and rest are of the answer that is being read: the bytes of its length so far, and how many are missing of what it says.
 	head []byte
 	rest int
-	// pending says that a request which changes something was sent and not answered.
-	pending bool
+	// pending says that a request which changes something was sent and not answered, lost that its connection has gone since: the answers
+	// to others, such as the renewal of leases, which the library makes by itself, do not say what came of it.
+	pending, lost bool
 	// open says that the file whose blocks were asked for last is being written.
 	open bool
 	// fatalClass and fatalMessage are the exception with which a namenode ended the connection.
@@ -60,7 +61,7 @@ var changes = []string{renameMethod, "delete", "create", "complete", "addBlock"}
 func (t *tap) begin() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.pending, t.open = false, false
+	t.pending, t.lost, t.open = false, false, false
 	t.fatalClass, t.fatalMessage = "", ""
 }
 
@@ -68,13 +69,14 @@ func (t *tap) connected() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.head, t.rest, t.keep = nil, 0, nil
+	t.pending, t.lost = false, t.pending || t.lost
 }
 
 // undecided says whether something may have been changed or not.
 func (t *tap) undecided() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.pending
+	return t.pending || t.lost
 }
 
 // underConstruction says whether the file whose blocks were asked for last is being written.

@@ -101,6 +101,24 @@ func TestTapSeesWhyAConnectionEnds(t *testing.T) {
 	}
 }
 
+// TestTapRemembersWhatHasNoAnswer loses the connection before an answer. The library makes another one, for the renewal of leases, before
+// anybody asks.
+func TestTapRemembersWhatHasNoAnswer(t *testing.T) {
+	var tap tap
+	tap.begin()
+	tap.connected()
+	tap.write(call("rename2", nil))
+	tap.connected()
+	tap.write(call("renewLease", nil))
+	tap.read(packet(number(nil, 1, 7), nil))
+	if !tap.undecided() {
+		t.Error("the answer to another request is taken for that to the rename")
+	}
+	if tap.begin(); tap.undecided() {
+		t.Error("the next call is undecided before it began")
+	}
+}
+
 func FuzzTap(f *testing.F) {
 	f.Add(call("rename2", number(nil, 3, 1)), packet(nil, text(nil, 1, "\x18\x01")))
 	f.Add(call("getBlockLocations", nil), packet(nil, text(nil, 1, "\x18\x01")))

@@ -65,6 +65,9 @@ func (f *FS) Create(ctx context.Context, name string) (dfs.Writer, error) {
 	if err := f.mkdirAll(ctx, path.Dir(name)); err != nil {
 		return nil, wrap("create", name, err)
 	}
+	if err := f.writable(ctx, path.Dir(name)); err != nil {
+		return nil, wrap("create", name, err)
+	}
 	if err := w.begin(); err != nil {
 		return nil, wrap("create", name, err)
 	}

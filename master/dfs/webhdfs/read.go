@@ -77,7 +77,11 @@ func (f *FS) open(ctx context.Context, name string) (*file, error) {
 		return nil, err
 	}
 	fctx, cancel := f.with(ctx)
-	return &file{fs: f, ctx: fctx, cancel: cancel, name: name, status: s, piece: firstPiece, sum: newSummer(s.BlockSize)}, nil
+	file := &file{fs: f, ctx: fctx, cancel: cancel, name: name, status: s, piece: firstPiece}
+	if s.inRow() {
+		file.sum = newSummer(s.BlockSize)
+	}
+	return file, nil
 }
 
 // readable asks for what only those are told who may read the file, and which says whether somebody still writes it. Services that do not

@@ -131,7 +131,13 @@ type status struct {
 	ModificationTime int64  `json:"modificationTime"`
 	FileID           int64  `json:"fileId"`
 	BlockSize        int64  `json:"blockSize"`
+	// ECBit and ECPolicy say that the file is erasure-coded, each for itself.
+	ECBit    bool   `json:"ecBit"`
+	ECPolicy string `json:"ecPolicy"`
 }
+
+// inRow says that HDFS sums the bytes of a file in their order: those of an erasure-coded one are summed as they stand on the datanodes.
+func (s *status) inRow() bool { return !s.ECBit && s.ECPolicy == "" }
 
 func (s *status) dir() bool { return s.Type == "DIRECTORY" }
 

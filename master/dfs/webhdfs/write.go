@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -115,9 +116,11 @@ func (f *FS) target(ctx context.Context, r *request) (to *url.URL, err error) {
 }
 
 // uploadTo sends the content to where the service said, and asks again where nobody is there: it takes a namenode a while to notice that a
-// datanode is gone. Nothing of the content was taken then.
+// datanode is gone, and it is told of those that are; otherwise it would name the one on this host each time. Nothing of the content was
+// taken then.
 func (f *FS) uploadTo(ctx context.Context, r *request, to *url.URL, content io.Reader) error {
 	begin := time.Now()
+	var gone []string
 	for {
 		err := f.upload(ctx, to, io.NopCloser(content)) // which the next try goes on with
 		if !errors.Is(err, errUnsent) || time.Since(begin)+pause > f.cfg.RetryFor {
@@ -130,10 +133,22 @@ func (f *FS) uploadTo(ctx context.Context, r *request, to *url.URL, content io.R
 			timer.Stop()
 			return context.Cause(ctx)
 		}
-		if to, err = f.target(ctx, r); err != nil {
+		gone = append(gone, to.Hostname())
+		if to, err = f.target(ctx, without(r, gone)); err != nil {
+			// Perhaps none is left: one that is there may have the same name, or have come back.
+			gone = nil
+			to, err = f.target(ctx, r)
+		}
+		if err != nil {
 			return err
 		}
 	}
+}
+
+// without is a request that is to lead to none of some hosts.
+func without(r *request, hosts []string) *request {
+	q := append(slices.Clone(r.query), [2]string{"excludedatanodes", strings.Join(hosts, ",")})
+	return &request{method: r.method, op: r.op, name: r.name, again: r.again, query: q}
 }
 
 // upload sends the content of a new file.
@@ -200,7 +215,7 @@ func (w *writer) Close() error {
 		err = cause
 	}
 	if err == nil {
-		err = w.fs.rename(w.ctx, w.temp, w.name)
+		err = w.publish()
 	}
 	if err != nil {
 		return failed("write", w.name, errors.Join(err, w.tidy()))
@@ -208,6 +223,35 @@ func (w *writer) Close() error {
 	w.left = false
 	w.cancel(nil)
 	return nil
+}
+
+// publish gives the complete file its name. Where no answer comes to that, it is tried again, and found out whether it was done: nobody
+// else knows the hidden name.
+func (w *writer) publish() error {
+	before, err := w.fs.status(w.ctx, w.temp)
+	if err != nil {
+		return err
+	}
+	begin, wait := time.Now(), pause
+	for tried := false; ; tried = true {
+		err := w.fs.rename(w.ctx, w.temp, w.name)
+		if tried && errors.Is(err, fs.ErrNotExist) {
+			if now, problem := w.fs.status(w.ctx, w.name); problem == nil && now.FileID == before.FileID && now.Length == before.Length {
+				return nil
+			}
+		}
+		if !errors.Is(err, dfs.ErrUnavailable) || time.Since(begin)+wait > w.fs.cfg.RetryFor {
+			return err
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-w.ctx.Done():
+			timer.Stop()
+			return context.Cause(w.ctx)
+		case <-timer.C:
+		}
+		wait = min(2*wait, maxPause)
+	}
 }
 
 // Abort gives the file up.
@@ -235,6 +279,7 @@ func (w *writer) Abort() error {
 // off may make the file a moment later: so it is looked for during that time.
 func (w *writer) tidy() error {
 	w.w.stop()
+	w.cancel(nil) // the request is over
 	if !w.left {
 		return nil
 	}
@@ -247,7 +292,6 @@ func (w *writer) tidy() error {
 		late := errors.Is(err, fs.ErrNotExist) && broken && time.Since(begin) < lateFile
 		if err == nil || errors.Is(err, fs.ErrNotExist) && !late {
 			w.left = false
-			w.cancel(nil)
 			return nil
 		}
 		if !late && !errors.Is(err, errRefused) || ctx.Err() != nil {

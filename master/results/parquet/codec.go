@@ -65,13 +65,14 @@ func unpackPage(codec int, b []byte, size int) ([]byte, error) {
 		}
 		return readAll(r, size)
 	case codecZstd:
-		r, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxMemory(uint64(max(size, 1<<10))), zstd.WithDecoderMaxWindow(128<<20))
+		// Spark's frames announce windows of megabytes whatever they hold. Unpacked at once, a frame needs no window of its own.
+		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
 			return nil, err
 		}
 		defer r.Close()
-		return readAll(r, size)
+		return r.DecodeAll(b, make([]byte, 0, size))
 	case codecLZ4Raw:
 		return unpackLZ4(b, size)
 	case codecLZ4:

@@ -91,6 +91,7 @@ func (f *File) grow(n *node, rest []element, depth int) ([]element, error) {
 		n.children = append(n.children, child)
 		if child.element.children == 0 {
 			if child.physical < 0 {
+				child.last = child.first
 				continue // a group without fields: some writers have it for empty structs
 			}
 			if child.physical > physicalFixed || child.physical == physicalFixed && child.width == 0 {

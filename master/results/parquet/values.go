@@ -273,6 +273,8 @@ func (c *column) decode(encoding int, b []byte) (values, error) {
 		return newLengths(b)
 	case encoding == encodingDeltaBytes && (leaf.physical == physicalBytes || leaf.physical == physicalFixed):
 		return newPrefixed(b, c.work)
+	case encoding == encodingSplit && width > len(b):
+		return nil, errShort // the width is what the schema says, and may be anything
 	case encoding == encodingSplit && width > 0:
 		return &split{b: b, width: width, n: len(b) / width, v: make([]byte, width)}, nil
 	}
