@@ -305,8 +305,10 @@ struct ResultInfo {
   3: string kind,
   4: i64 size,
   5: i32 files,
-  /** text, csv, jsonl, or empty where unknown */
-  6: string format
+  /** text, csv, jsonl, parquet, orc, …, or empty where unknown */
+  6: string format,
+  /** For people: what a result is that is not shown and what to do, or what of it is not shown. */
+  7: optional string note
 }
 
 struct Preview {
@@ -400,8 +402,11 @@ service TaskService {
   /** What retryTask would do. */
   RetryPlan planRetry(1: string taskName, 2: list<string> stageIds) throws (1: base.ClicError error),
   RetryPlan retryTask(1: string taskName, 2: list<string> stageIds, 3: string who) throws (1: base.ClicError error),
-  /** Refused for a task that has not ended, unless force, which cancels it first. */
-  void deleteTask(1: string taskName, 2: bool force, 3: string who) throws (1: base.ClicError error),
+  /**
+   * Refused for a task that has not ended, unless force, which cancels it first. With outputs, what its stages have declared as their
+   * outputs, and no other task declares, is deleted soon after.
+   */
+  void deleteTask(1: string taskName, 2: bool force, 3: string who, 4: bool outputs) throws (1: base.ClicError error),
   /** Events after the cursor (0: from the beginning); waits up to waitMillis (at most 60000) for the first. */
   EventPage watch(1: string taskName, 2: i64 cursor, 3: i32 limit, 4: i64 waitMillis) throws (1: base.ClicError error),
   LogChunk readLog(1: LogRequest request) throws (1: base.ClicError error),

@@ -179,7 +179,7 @@ func TestCallsOfPeople(t *testing.T) {
 		len(info.Executors) != 1 || info.Started == 0 {
 		t.Errorf("master: %+v", info)
 	}
-	if err := c.DeleteTask(ctx, a.TaskName, false, "ann"); err != nil {
+	if err := c.DeleteTask(ctx, a.TaskName, false, "ann", false); err != nil {
 		t.Error(err)
 	}
 	_, err = c.GetTask(ctx, a.TaskName)
@@ -212,7 +212,7 @@ func holds(t *testing.T, c *thriftmaster.TaskServiceClient, task string, ids []s
 	wantCode(t, c.SkipStage(ctx, "nothing", "", ""), base.ErrorCode_NOT_FOUND)
 	_, err = c.Watch(ctx, "nothing", 0, 0, 0)
 	wantCode(t, err, base.ErrorCode_NOT_FOUND)
-	wantCode(t, c.DeleteTask(ctx, task, false, ""), base.ErrorCode_REFUSED)
+	wantCode(t, c.DeleteTask(ctx, task, false, "", false), base.ErrorCode_REFUSED)
 }
 
 // logs reads the log of a stage that waits for the gate, follows it over the gate's opening, and reads its end.

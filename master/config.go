@@ -67,6 +67,9 @@ type Config struct {
 	Uploads UploadsConfig
 	// Retain is how long a task is kept after its end [retain].
 	Retain time.Duration
+	// DeleteOutputs has what tasks have declared as their outputs deleted with them, once their time has come [delete-outputs]. Otherwise
+	// it is the plans' to say.
+	DeleteOutputs bool
 	// Limits bound the clients, PlanLimits what plans may become [limits].
 	Limits     rpc.Limits
 	PlanLimits dag.Limits

@@ -43,9 +43,15 @@ hdfs:
   krb5-conf: /etc/krb5.conf
   service-principal: nn/_HOST
   timeout: 20s
+  data-timeout: 40s
   retry: 1m
+  replication: 2
+  block-size: 64MiB
+  datanode-hostnames: false
+  protection: privacy
 uploads: {dir: "hdfs:///clic/uploads", max-size: 10MiB, keep-unused: 2h}
 retain: 30d
+delete-outputs: true
 stop-timeout: 1m30s
 log: {format: json, level: debug}
 executors: {"*": local, java: local, gpu: kube/gpu}
@@ -168,10 +174,11 @@ func TestEverySetting(t *testing.T) {
 		HDFS: HDFSConfig{
 			ConfDir: "/etc/hadoop/conf", Name: "clic", Namenodes: []string{"nn1:8020", "nn2:8020"}, HTTP: []string{"http://httpfs:14000"}, User: "etl",
 			Principal: "clic@EXAMPLE", Keytab: "/etc/clic/keytab", Cache: "/tmp/krb5cc_0", Krb5: "/etc/krb5.conf", Service: "nn/_HOST",
-			Timeout: 20 * time.Second, Retry: time.Minute,
+			Timeout: 20 * time.Second, DataTimeout: 40 * time.Second, Retry: time.Minute,
+			Replication: 2, BlockSize: 64 << 20, DatanodeHostnames: new(bool), Protection: "privacy",
 		},
 		Uploads: UploadsConfig{Dir: "hdfs:///clic/uploads", MaxSize: 10 << 20, Unused: 2 * time.Hour},
-		Retain:  30 * 24 * time.Hour, StopTimeout: 90 * time.Second, LogFormat: "json", LogLevel: "debug",
+		Retain:  30 * 24 * time.Hour, DeleteOutputs: true, StopTimeout: 90 * time.Second, LogFormat: "json", LogLevel: "debug",
 		Executors:     map[string]string{"*": "local", "java": "local", "gpu": "kube/gpu"},
 		ExecutorLabel: "example.com/executor", PlanExecutors: []string{"kube", "kube/gpu"},
 		Kube: cluster(), Clusters: map[string]kubeconf.Config{

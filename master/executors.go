@@ -143,6 +143,9 @@ func (c Config) clusterDefaults(name string, k kubeconf.Config) kubeconf.Config 
 	if k.ArchiveLogs && k.LogDir == "" && c.DataDir != "" {
 		k.LogDir = filepath.Join(c.DataDir, "logs", filepath.FromSlash(name))
 	}
+	if !isURI(k.LogDir) && k.LogDir != "" {
+		k.LogDir = localPath(k.LogDir) // which may be a file: URI
+	}
 	return k.WithDefaults()
 }
 
@@ -265,7 +268,7 @@ func (m *Master) makeExecutor(name string) (executors.Executor, error) {
 		lc.DataDir, lc.Logger = m.cfg.DataDir, m.log
 		return local.New(lc)
 	}
-	k.Logger = m.log.With("executor", name)
+	k.Logger, k.Archive = m.log.With("executor", name), m.archiveOf(name)
 	again := func() (executors.Executor, error) { return m.cfg.Makers.Kube(k) }
 	x, err := again()
 	if err != nil {

@@ -109,6 +109,14 @@ func TestWrongExecutors(t *testing.T) {
 		"kube:\n  clusters:\n    a: {instance: x}\n    b: {instance: x}": {
 			`f:4: kube.clusters.b: executors "kube/a" and "kube/b" would take each other's Jobs for their own (give one of them another instance)`,
 		},
+		"hdfs:\n  replication: 1000\n  block-size: 100KB\n  protection: secret": {
+			"f:2: hdfs.replication: 1000 is no number of copies from 1 to 512",
+			"f:3: hdfs.block-size: 100000 is no multiple of 512 bytes from 64KiB on (128MiB is usual)",
+			"f:4: hdfs.protection: can be authentication, integrity, privacy, not \"secret\"",
+		},
+		"executors: {'*': kube}\nkube:\n  log-dir: hdfs://a@b/logs": {
+			`f:3: kube.log-dir: invalid path: the URI "hdfs://a@b/logs" names a user: say who one is in the configuration`,
+		},
 		"executors: {'*': kube}\nadvertise: a:b:c": {`f:2: advertise: "a:b:c" is not HOST:PORT`},
 	} {
 		err := loaded(t, file).Validate()

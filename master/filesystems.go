@@ -38,8 +38,17 @@ type HDFSConfig struct {
 	// Principal and Keytab, or Cache, are who it is by Kerberos [hdfs.principal, hdfs.keytab, hdfs.ticket-cache]; Krb5 is the file
 	// krb5.conf [hdfs.krb5-conf]; Service the namenodes' principal [hdfs.service-principal].
 	Principal, Keytab, Cache, Krb5, Service string
-	// Timeout is how long a server may take to answer [hdfs.timeout], Retry how long what can be repeated is [hdfs.retry].
-	Timeout, Retry time.Duration
+	// Timeout is how long a server may take to answer [hdfs.timeout], DataTimeout how long the next bytes may take [hdfs.data-timeout],
+	// Retry how long what can be repeated is [hdfs.retry].
+	Timeout, DataTimeout, Retry time.Duration
+	// Replication is how many copies new files have [hdfs.replication], BlockSize the size of their blocks in bytes [hdfs.block-size]. 0:
+	// what the namenode wants. These and the next two are of HDFS's own protocol; over HTTP the server decides.
+	Replication int
+	BlockSize   int64
+	// DatanodeHostnames has datanodes reached by their names, not by the addresses that the namenode knows [hdfs.datanode-hostnames].
+	DatanodeHostnames *bool
+	// Protection is that of data on its way [hdfs.protection]: authentication, integrity or privacy.
+	Protection string
 }
 
 // The schemes of URIs that are read and written.
@@ -104,8 +113,31 @@ func (c Config) validateDirs() (errs []error) {
 			}
 		}
 	}
-	if c.Uploads.MaxSize < 0 || c.Uploads.Unused < 0 || c.HDFS.Timeout < 0 || c.HDFS.Retry < 0 {
+	for _, d := range c.logDirs() {
+		if !isURI(d.dir) {
+			continue
+		}
+		if _, err := dfs.ParseURI(d.dir); err != nil {
+			errs = append(errs, c.wrong(d.key, "", "%w", err))
+		}
+	}
+	if c.Uploads.MaxSize < 0 || c.Uploads.Unused < 0 || c.HDFS.Timeout < 0 || c.HDFS.DataTimeout < 0 || c.HDFS.Retry < 0 {
 		errs = append(errs, errors.New("hdfs and uploads: nothing can be negative"))
+	}
+	return append(errs, c.validateHDFS()...)
+}
+
+// validateHDFS says what is wrong with how new files are made, and data sent.
+func (c Config) validateHDFS() (errs []error) {
+	h := c.HDFS
+	if h.Replication < 0 || h.Replication > 512 {
+		errs = append(errs, c.wrong("hdfs.replication", "", "%d is no number of copies from 1 to 512", h.Replication))
+	}
+	if h.BlockSize != 0 && (h.BlockSize < 64<<10 || h.BlockSize%512 != 0) {
+		errs = append(errs, c.wrong("hdfs.block-size", "128MiB is usual", "%d is no multiple of 512 bytes from 64KiB on", h.BlockSize))
+	}
+	if ways := []string{"authentication", "integrity", "privacy"}; h.Protection != "" && !slices.Contains(ways, h.Protection) {
+		errs = append(errs, c.wrong("hdfs.protection", "", "can be %s, not %.40q", strings.Join(ways, ", "), h.Protection))
 	}
 	return errs
 }
@@ -136,6 +168,10 @@ func newFilesystems(c Config) (*filesystems, error) {
 	}
 	local, uris := splitDirs(c.PlanDirs, c.ResultDirs, []string{c.Uploads.Dir})
 	f.local = local
+	for _, d := range c.logDirs() {
+		_, others := splitDirs([]string{d.dir})
+		uris = append(uris, others...)
+	}
 	for _, uri := range uris {
 		// Opening says what is wrong with the configuration, and connects to nothing.
 		_, at, err := f.set.Resolve(uri)
@@ -161,15 +197,21 @@ func (m *Master) openFiles() error {
 	if m.reader, err = results.New(results.Config{Roots: local, Sources: sources}); err != nil {
 		return fmt.Errorf("cannot make the reader of results: %w", err)
 	}
-	m.uploads, err = m.newUploading()
-	return err
+	if m.uploads, err = m.newUploading(); err != nil {
+		return err
+	}
+	m.cleaning = m.newCleaning()
+	return m.openLogs()
 }
 
 // open makes the file system of an authority of hdfs:// URIs.
 func (h HDFSConfig) open(properties hadoop.Properties, name, authority string) (dfs.FS, error) {
-	explicit := hadoop.Config{User: h.User, CallTimeout: h.Timeout, RetryFor: h.Retry, Kerberos: hadoop.Kerberos{
-		Service: h.Service, Principal: h.Principal, Keytab: h.Keytab, Cache: h.Cache, Configuration: h.Krb5,
-	}}
+	explicit := hadoop.Config{
+		User: h.User, CallTimeout: h.Timeout, DataTimeout: h.DataTimeout, RetryFor: h.Retry,
+		Replication: h.Replication, BlockSize: h.BlockSize, Protection: h.Protection, Kerberos: hadoop.Kerberos{
+			Service: h.Service, Principal: h.Principal, Keytab: h.Keytab, Cache: h.Cache, Configuration: h.Krb5,
+		},
+	}
 	if authority == name {
 		explicit.Name, explicit.Namenodes = name, h.Namenodes
 		if len(h.Namenodes) == 0 && len(h.HTTP) > 0 {
@@ -180,12 +222,16 @@ func (h HDFSConfig) open(properties hadoop.Properties, name, authority string) (
 	if err != nil {
 		return nil, err
 	}
-	return hdfs.New(explicit.Over(base))
+	all := explicit.Over(base)
+	if h.DatanodeHostnames != nil {
+		all.DatanodeHostnames = *h.DatanodeHostnames
+	}
+	return hdfs.New(all)
 }
 
 func (h HDFSConfig) overHTTP(urls []string) (dfs.FS, error) {
 	user := hadoop.Config{User: h.User}.WithDefaults().User
-	return webhdfs.New(webhdfs.Config{URLs: urls, User: user, CallTimeout: h.Timeout, RetryFor: h.Retry})
+	return webhdfs.New(webhdfs.Config{URLs: urls, User: user, CallTimeout: h.Timeout, DataTimeout: h.DataTimeout, RetryFor: h.Retry})
 }
 
 // resolve finds the file system of a URI, if the configuration has something in it.

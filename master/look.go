@@ -1,13 +1,17 @@
 package master
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/clic-orchestrator/clic/dag"
+	"github.com/clic-orchestrator/clic/master/rpc"
 )
 
 // Status is who serves a store, as the store itself tells.
@@ -20,6 +24,41 @@ type Status struct {
 	Epoch  uint64 `json:"epoch"`
 	// Masters are all that were heard of lately, the leader first.
 	Masters []MasterStatus `json:"masters"`
+	// Troubles are what the leader says of itself: that its store takes nothing, or executors that can do nothing; or that it does not
+	// answer.
+	Troubles []Trouble `json:"troubles,omitempty"`
+}
+
+// Trouble is something that does not work.
+type Trouble struct {
+	// Of is "store", "executor NAME" or "leader".
+	Of     string    `json:"of"`
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since,omitzero"`
+}
+
+// lookPatience is how long the leader may take to say how it is.
+const lookPatience = 3 * time.Second
+
+// askLeader asks the leader how it is, as far as it can be reached.
+func (s *Status) askLeader(ctx context.Context) {
+	if _, _, err := splitAddress(s.Leader); err != nil {
+		return // nobody leads, or nobody listens
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookPatience)
+	defer cancel()
+	state, err := rpc.Ask(ctx, s.Leader)
+	if err != nil {
+		s.Troubles = append(s.Troubles, Trouble{Of: "leader", Reason: err.Error()})
+		return
+	}
+	if !state.StaleSince.IsZero() || state.StoreTrouble != "" {
+		s.Troubles = append(s.Troubles, Trouble{Of: "store", Reason: cmp.Or(state.StoreTrouble, "it takes nothing"), Since: state.StaleSince})
+	}
+	for _, name := range slices.Sorted(maps.Keys(state.Troubles)) {
+		t := state.Troubles[name]
+		s.Troubles = append(s.Troubles, Trouble{Of: "executor " + name, Reason: t.Reason, Since: t.Since})
+	}
 }
 
 // MasterStatus is one of the masters.
@@ -35,8 +74,16 @@ type MasterStatus struct {
 	SilentMillis int64 `json:"silentMillis"`
 }
 
-// Look asks the store of a configuration who leads and who follows.
-func Look(ctx context.Context, cfg Config) (s *Status, err error) {
+// Look asks the store of a configuration who leads and who follows, and the leader how it is.
+func Look(ctx context.Context, cfg Config) (*Status, error) {
+	s, err := look(ctx, cfg)
+	if err == nil {
+		s.askLeader(ctx)
+	}
+	return s, err
+}
+
+func look(ctx context.Context, cfg Config) (s *Status, err error) {
 	cfg = cfg.WithDefaults()
 	s = &Status{Store: cfg.storeName(), StoreKind: "a file, for one master"}
 	if !cfg.storeIsShared() {

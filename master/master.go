@@ -15,6 +15,7 @@ import (
 
 	"github.com/clic-orchestrator/clic/master/console"
 	"github.com/clic-orchestrator/clic/master/engine"
+	"github.com/clic-orchestrator/clic/master/logstore"
 	"github.com/clic-orchestrator/clic/master/results"
 	"github.com/clic-orchestrator/clic/master/rpc"
 	"github.com/clic-orchestrator/clic/master/store"
@@ -56,6 +57,8 @@ type Master struct {
 	files        *filesystems
 	reader       *results.Reader
 	uploads      *uploading // nil where nothing is taken
+	cleaning     *cleaning
+	logs         map[string]*logstore.Store // archives of logs in a file system of others, by executor
 	zone         *time.Location
 	callbackHost string
 	callbackPort int
@@ -262,6 +265,8 @@ func (m *Master) Run(ctx context.Context) (err error) {
 	if m.uploads != nil {
 		m.uploads.start()
 	}
+	m.startLogs()
+	m.cleaning.start()
 	if m.shared != nil {
 		return m.runShared(ctx)
 	}
@@ -339,6 +344,10 @@ func (m *Master) Close() error {
 	if m.uploads != nil {
 		m.uploads.close()
 	}
+	if m.cleaning != nil {
+		m.cleaning.close()
+	}
+	errs = append(errs, m.closeLogs())
 	if m.files != nil {
 		errs = append(errs, m.files.Close())
 	}

@@ -35,8 +35,9 @@ func settings() map[string]setting {
 			"max-size":    {set: with(func(c *Config) *int64 { return &c.Uploads.MaxSize }, size)},
 			"keep-unused": {set: with(func(c *Config) *time.Duration { return &c.Uploads.Unused }, duration)},
 		}},
-		"retain":       {set: with(func(c *Config) *time.Duration { return &c.Retain }, duration)},
-		"stop-timeout": {set: with(func(c *Config) *time.Duration { return &c.StopTimeout }, duration)},
+		"retain":         {set: with(func(c *Config) *time.Duration { return &c.Retain }, duration)},
+		"delete-outputs": {set: with(func(c *Config) *bool { return &c.DeleteOutputs }, flag)},
+		"stop-timeout":   {set: with(func(c *Config) *time.Duration { return &c.StopTimeout }, duration)},
 		"log": {group: map[string]setting{
 			"format": {set: with(func(c *Config) *string { return &c.LogFormat }, text)},
 			"level":  {set: with(func(c *Config) *string { return &c.LogLevel }, text)},
@@ -90,7 +91,15 @@ func hdfsSettings() map[string]setting {
 		"krb5-conf":         str(func(h *HDFSConfig) *string { return &h.Krb5 }),
 		"service-principal": str(func(h *HDFSConfig) *string { return &h.Service }),
 		"timeout":           {set: with(func(c *Config) *time.Duration { return &c.HDFS.Timeout }, duration)},
+		"data-timeout":      {set: with(func(c *Config) *time.Duration { return &c.HDFS.DataTimeout }, duration)},
 		"retry":             {set: with(func(c *Config) *time.Duration { return &c.HDFS.Retry }, duration)},
+		"replication":       {set: with(func(c *Config) *int { return &c.HDFS.Replication }, number)},
+		"block-size":        {set: with(func(c *Config) *int64 { return &c.HDFS.BlockSize }, size)},
+		"protection":        str(func(h *HDFSConfig) *string { return &h.Protection }),
+		"datanode-hostnames": {set: func(l *loader, v value) error {
+			l.config.HDFS.DatanodeHostnames = new(bool)
+			return flag(l.config.HDFS.DatanodeHostnames)(l, v)
+		}},
 	}
 }
 

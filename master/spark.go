@@ -55,7 +55,7 @@ func (c Config) sparkCluster() (kubeconf.Config, bool) {
 	k, ok := c.clusterOf(c.Spark.Cluster)
 	k.Instance += "-spark"
 	if k.LogDir != "" {
-		k.LogDir = filepath.Join(k.LogDir, "spark")
+		k.LogDir = joinDir(k.LogDir, "spark")
 	}
 	return k, ok
 }
@@ -85,7 +85,7 @@ func (m *Master) makeSpark() (executors.Executor, error) {
 	s := m.cfg.Spark.Config
 	s.Logger = m.log.With("executor", executorSpark)
 	k, inPods := m.cfg.sparkCluster()
-	k.Logger = s.Logger
+	k.Logger, k.Archive = s.Logger, m.archiveOf(executorSpark)
 	again := func() (executors.Executor, error) {
 		if inPods {
 			return m.sparkInPods(s, k)

@@ -38,19 +38,26 @@ func (m *Master) newTerm() (*term, error) {
 		ReadFile:  m.readOperators(),
 		Log:       m.log,
 	}
-	if m.uploads != nil {
-		cfg.Forgotten = m.uploads.forgotten
+	cfg.Forgotten = func(tasks []string) {
+		m.cleaning.forgotten(tasks)
+		if m.uploads != nil {
+			m.uploads.forgotten(tasks)
+		}
 	}
+	var e *engine.Engine
+	cfg.Forgetting = func(ctx context.Context, tasks []string) { m.cleaning.forgetting(e)(ctx, tasks) }
 	if m.shared != nil {
 		// A store that others can write as well is only given up when somebody else leads.
 		cfg.CommitPatience = -1
 	}
-	e, err := engine.New(cfg)
-	if err != nil {
+	if e, err = engine.New(cfg); err != nil {
 		return nil, errors.Join(err, m.stopExecutors(all))
 	}
 	about := m.about()
 	about.Engine, about.Results, about.Location = e, m.reader, m.zone
+	about.ClaimOutputs = func(ctx context.Context, task string) (func(), error) {
+		return func() { m.cleaning.release(task) }, m.cleaning.claim(ctx, e, task, true)
+	}
 	about.ReadPlan = m.files.read("plan", m.cfg.PlanDirs, int64(m.cfg.Limits.MessageBytes))
 	if m.uploads != nil {
 		about.Uploads = m.uploads.Store

@@ -56,6 +56,12 @@ func TestExecutorInTrouble(t *testing.T) {
 		t.Errorf("it says of itself %v", info.Troubles)
 	}
 
+	look := ok[*master.Status](t)(master.Look(t.Context(), cfg))
+	if n := len(look.Troubles); n != 1 || look.Troubles[0].Of != "executor kube" || !strings.Contains(look.Troubles[0].Reason, says) ||
+		look.Troubles[0].Since.IsZero() {
+		t.Errorf("looking at it shows %+v", look)
+	}
+
 	var status console.Status
 	askConsole(t, m, "/status", &status)
 	if !status.Ready || len(status.Executors) != 2 || !strings.Contains(status.Executors[0].Trouble, says) ||

@@ -213,7 +213,7 @@ func TestWatchInterrupted(t *testing.T) {
 	m = onTerminal(t, address, "list")
 	m.expect("NAME          STATUS     STAGES")
 	m = onTerminal(t, address, "delete", "tty")
-	m.expect("with its history and logs? [y/N] ")
+	m.expect("with its history, logs and uploads? [y/N] ")
 	m.send("y\n")
 	m.expect("has been deleted")
 	if got := m.status(); got != 0 {

@@ -238,8 +238,8 @@ func TestLogSince(t *testing.T) {
 		t.Errorf("read %q, %d requests", got, n.requests())
 	}
 
-	e.cfg.LogDir = t.TempDir()
-	if err := os.WriteFile(e.archivePath("a"), []byte("kept"), 0o600); err != nil {
+	e.logs = logDir(t.TempDir())
+	if err := e.logs.Put(t.Context(), "a", strings.NewReader("kept")); err != nil {
 		t.Fatal(err)
 	}
 	for d, want := range map[time.Duration]string{-time.Hour: "kept", time.Hour: ""} {

@@ -89,7 +89,7 @@ func (o *observation) endOfPod(pod *corev1.Pod) (*ending, bool) {
 		return nil, false
 	}
 	if cause != nil {
-		e.failure = cause
+		e.failure, e.exit = cause, cause.ExitCode
 	}
 	return e, true
 }
@@ -97,8 +97,12 @@ func (o *observation) endOfPod(pod *corev1.Pod) (*ending, bool) {
 // cause is why a pod ended that did not end by itself. It is not known before the cluster has said what it makes of it, because a
 // pod that goes over its deadline is deleted like any other.
 func (o *observation) cause(pod *corev1.Pod) (*dag.Failure, bool) {
-	exit := endOfProgram(pod).exit
+	exit := exitOf(pod)
 	if o.Job != nil && overdue(o.Job) {
+		if neverBegan(pod) {
+			message := "its deadline came before its program had begun"
+			return dag.NewFailure(dag.FailTimeout, exit, appendMessage(message, o.whyPending(pod).reason)), true
+		}
 		return dag.NewFailure(dag.FailTimeout, exit, "it ran past its deadline and was stopped by the cluster"), true
 	}
 	if c := podCondition(pod, corev1.DisruptionTarget); c != nil && c.Status == corev1.ConditionTrue {
@@ -207,7 +211,7 @@ func endOfProgram(pod *corev1.Pod) *ending {
 		return e
 	}
 	t := mainEnd(pod)
-	if t == nil {
+	if t == nil || unborn(t) {
 		e := failed(dag.FailLost, 0, "its pod ended, and nobody knows how: "+line(pod.Status.Reason+" "+pod.Status.Message))
 		e.info = infoOf(pod)
 		return e
@@ -253,7 +257,30 @@ func endOfInit(pod *corev1.Pod) *ending {
 	return nil
 }
 
-const reasonOOM = "OOMKilled"
+const (
+	reasonOOM     = "OOMKilled"
+	reasonUnknown = "ContainerStatusUnknown"
+)
+
+// neverBegan reports whether the pod's program was not started, as far as is known.
+func neverBegan(pod *corev1.Pod) bool {
+	t := mainEnd(pod)
+	return t == nil && !running(pod) || t != nil && unborn(t)
+}
+
+// exitOf is the exit status of a pod's program, 0 where it has none: that of an init container is not it.
+func exitOf(pod *corev1.Pod) int {
+	if neverBegan(pod) {
+		return 0
+	}
+	return endOfProgram(pod).exit
+}
+
+// unborn reports whether what is said of a container's end stands for none: the node makes up an exit status for a container of an ended
+// pod that it never started, or does not know any more.
+func unborn(t *corev1.ContainerStateTerminated) bool {
+	return t.Reason == reasonUnknown && t.StartedAt.Unix() <= 0
+}
 
 func failureOf(t *corev1.ContainerStateTerminated, r record, helped bool) *dag.Failure {
 	exit := int(t.ExitCode)
@@ -265,11 +292,11 @@ func failureOf(t *corev1.ContainerStateTerminated, r record, helped bool) *dag.F
 		return nil
 	case t.Reason == reasonOOM:
 		return dag.NewFailure(dag.FailOOM, exit, message+": the system killed it for want of memory")
-	case t.Reason == "ContainerStatusUnknown":
+	case t.Reason == reasonUnknown:
 		return dag.NewFailure(dag.FailLost, exit, "its node does not know any more how it ended: "+line(t.Message))
 	case t.Reason == "DeadlineExceeded":
 		return dag.NewFailure(dag.FailTimeout, exit, "it ran past its deadline: "+line(t.Message))
-	case neverBegan(t):
+	case notStarted(t):
 		return dag.NewFailure(dag.FailLaunch, exit, "the node could not start it: "+line(t.Message))
 	case helped:
 		return dag.NewFailure(dag.FailExit, exit, appendMessage(message, r.Error))
@@ -277,9 +304,9 @@ func failureOf(t *corev1.ContainerStateTerminated, r record, helped bool) *dag.F
 	return dag.NewFailure(dag.FailExit, exit, appendMessage(message, t.Message))
 }
 
-// neverBegan reports whether the container could not be started for a reason that is not its command: a command that does not exist
+// notStarted reports whether the container could not be started for a reason that is not its command: a command that does not exist
 // is the program's own failure, wherever it runs.
-func neverBegan(t *corev1.ContainerStateTerminated) bool {
+func notStarted(t *corev1.ContainerStateTerminated) bool {
 	if t.Reason != "StartError" && t.Reason != "ContainerCannotRun" {
 		return false
 	}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/clic-orchestrator/clic/executors"
+	"github.com/clic-orchestrator/clic/executors/kube/kubeconf"
 )
 
 // Executor runs attempts as Jobs of a cluster. It implements executors.Executor and executors.Pauser.
@@ -31,6 +32,8 @@ type Executor struct {
 	disconnect func()
 	view       *view
 	epochs     epochs
+	// logs keeps logs of attempts that have ended; nil: nobody does.
+	logs kubeconf.LogArchive
 	// slots bounds the Jobs that are created at the same time.
 	slots chan struct{}
 
@@ -51,6 +54,7 @@ type Executor struct {
 	spared map[string]bool
 
 	parked parking
+	losses losses
 	sink   executors.Sink
 	news   workqueue.TypedDelayingInterface[string]
 	movers movers
@@ -78,12 +82,16 @@ func New(c Config) (*Executor, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot configure the Kubernetes executor: %w", err)
 	}
+	logs, err := c.logs()
+	if err != nil {
+		return nil, fmt.Errorf("cannot configure the Kubernetes executor: %w", err)
+	}
 	client, streams, disconnect, err := c.connect()
 	if err != nil {
 		return nil, fmt.Errorf("cannot configure the Kubernetes executor: %w", err)
 	}
 	e := &Executor{
-		cfg: c, client: client, streams: streams, disconnect: disconnect, view: newView(), slots: make(chan struct{}, c.Parallel),
+		cfg: c, client: client, streams: streams, disconnect: disconnect, view: newView(), logs: logs, slots: make(chan struct{}, c.Parallel),
 		attempts: map[string]*attempt{}, orphans: map[string]string{}, lingering: map[string]time.Time{},
 		spared: map[string]bool{},
 		news:   workqueue.NewTypedDelayingQueue[string](),

@@ -41,12 +41,28 @@ type source interface {
 	ended() bool
 }
 
+// openLog opens the log that was kept on this machine, or else the cluster's, or else the one in the archive. Where it matters when lines
+// were written, the cluster knows best.
 func (e *Executor) openLog(ctx context.Context, id string, o executors.LogOptions) (*logReader, error) {
-	src, err := e.logSource(id, o.Since)
-	if err != nil {
-		return nil, err
+	if e.logs != nil && o.Since.IsZero() && e.logs.Kept(archiveName(id)) {
+		return e.read(ctx, archived{e.logs, archiveName(id)}, o)
 	}
-	return e.read(ctx, src, o)
+	var l *logReader
+	pod, err := e.podLog(id, o.Since)
+	if err == nil {
+		l, err = e.read(ctx, pod, o)
+	}
+	if e.logs == nil || !errors.Is(err, executors.ErrNoLogs) {
+		return l, err
+	}
+	kept, notKept := e.kept(ctx, id, o.Since)
+	switch {
+	case errors.Is(notKept, fs.ErrNotExist):
+		return nil, err
+	case notKept != nil:
+		return nil, fmt.Errorf("cannot look for it in the archive: %w", notKept)
+	}
+	return e.read(ctx, kept, o)
 }
 
 func (e *Executor) read(ctx context.Context, src source, o executors.LogOptions) (*logReader, error) {
@@ -71,30 +87,6 @@ func (e *Executor) read(ctx context.Context, src source, o executors.LogOptions)
 		return nil, err
 	}
 	return l, nil
-}
-
-// logSource finds the log of an attempt: the one that was kept, unless it is the cluster's that is wanted because that knows the times.
-func (e *Executor) logSource(id string, since time.Time) (source, error) {
-	var kept source
-	if e.cfg.LogDir != "" {
-		f := archived{e.archivePath(id)}
-		if info, err := os.Stat(f.path); err == nil {
-			if kept = f; info.ModTime().Before(since) {
-				kept = nothing{}
-			}
-		}
-	}
-	if kept != nil && since.IsZero() {
-		return kept, nil
-	}
-	p, err := e.podLog(id, since)
-	switch {
-	case err == nil:
-		return p, nil
-	case kept != nil:
-		return kept, nil
-	}
-	return nil, err
 }
 
 // nothing is a log in which nothing is.

@@ -73,6 +73,8 @@ func TestSightRecorded(t *testing.T) {
 		"init":            {dag.AttemptFailed, dag.FailExit, 5, "init container prepare: Error (exit code 5)"},
 		"refused":         {dag.AttemptFailed, dag.FailLaunch, 0, "did not take its pod: OutOfcpu"},
 		"evicted-by-node": {dag.AttemptFailed, dag.FailEvicted, 137, "evicted it: Evicted: "},
+		"deadline-init":   {dag.AttemptFailed, dag.FailTimeout, 0, "its deadline came before its program had begun"},
+		"deadline-volume": {dag.AttemptFailed, dag.FailTimeout, 0, "it ran past its deadline"},
 		"image":           {phase: dag.AttemptPending, says: "image pull: "},
 		"image-name":      {phase: dag.AttemptPending, says: "image pull: "},
 		"config":          {phase: dag.AttemptPending, says: `configuration: `},
@@ -99,6 +101,9 @@ func TestSightRecorded(t *testing.T) {
 			}
 			if s.Failure == nil || s.Failure.Kind != want.kind || !strings.Contains(s.Failure.Message, want.says) {
 				t.Errorf("the failure is %+v, want %v: %s", s.Failure, want.kind, want.says)
+			}
+			if strings.HasPrefix(name, "deadline-") && !s.Started.IsZero() { // by which it is known that there is no exit status
+				t.Errorf("it is said to have begun at %v", s.Started)
 			}
 		})
 	}
@@ -182,6 +187,10 @@ func TestSightSteps(t *testing.T) {
 			p.DeletionTimestamp, p.DeletionGracePeriodSeconds = &t, ptr(int64(30))
 		}
 	}
+	unknown := func(p *corev1.Pod) {
+		t := p.Status.ContainerStatuses[0].State.Terminated
+		t.Reason, t.StartedAt, t.FinishedAt = "ContainerStatusUnknown", metav1.Time{}, metav1.Time{}
+	}
 	target := func(reason string) func(*corev1.Pod) {
 		return func(p *corev1.Pod) {
 			p.Status.Conditions = append(p.Status.Conditions,
@@ -214,6 +223,7 @@ func TestSightSteps(t *testing.T) {
 		{name: "ended well after it was deleted", job: job(condition(batchv1.JobComplete, "")), pods: []*corev1.Pod{pod(exits(0, corev1.PodSucceeded, 6, ""), deleted(5))}, phase: dag.AttemptFailed, kind: dag.FailLost},
 		{name: "ended after its Job was deleted", job: job(deletedJob), pods: []*corev1.Pod{pod(exits(143, corev1.PodFailed, 6, ""), deleted(5))}, phase: dag.AttemptFailed, kind: dag.FailLost, exit: 143},
 		{name: "over its deadline", job: job(condition(batchv1.JobFailureTarget, "DeadlineExceeded")), pods: []*corev1.Pod{pod(exits(143, corev1.PodFailed, 6, ""), deleted(5))}, phase: dag.AttemptFailed, kind: dag.FailTimeout, exit: 143},
+		{name: "over its deadline before it began, the node makes up an end", job: job(condition(batchv1.JobFailureTarget, "DeadlineExceeded")), pods: []*corev1.Pod{pod(exits(137, corev1.PodFailed, 6, ""), unknown, deleted(5))}, phase: dag.AttemptFailed, kind: dag.FailTimeout},
 		{name: "over its deadline, the pod is gone", job: job(condition(batchv1.JobFailed, "DeadlineExceeded")), phase: dag.AttemptFailed, kind: dag.FailTimeout},
 		{name: "evicted, ends well", job: job(), pods: []*corev1.Pod{pod(exits(0, corev1.PodSucceeded, 6, ""), deleted(5), target("EvictionByEvictionAPI"))}, phase: dag.AttemptFailed, kind: dag.FailEvicted},
 		{name: "its node is gone", job: job(), pods: []*corev1.Pod{pod(runs, deleted(5), target("DeletionByPodGC"), func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })}, phase: dag.AttemptFailed, kind: dag.FailLost},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -122,11 +121,8 @@ func (e *Executor) forget(ctx context.Context, id string) error {
 	if busy {
 		return nil // about to run, or its end was not reported yet
 	}
-	if e.cfg.LogDir == "" {
+	if e.logs == nil {
 		return nil
 	}
-	if err := os.Remove(e.archivePath(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
+	return e.logs.Remove(archiveName(id))
 }

@@ -122,7 +122,7 @@ func (e *Executor) judgeLeaving(at *attempt, o observation) (s executors.Sightin
 	s = executors.Sighting{AttemptID: at.id, At: o.Now, Phase: dag.AttemptStopped, Info: "nothing was running"}
 	if pod := o.lastPod(); pod != nil {
 		end := endOfProgram(pod)
-		s.ExitCode, s.Started, s.Outputs, s.Info = end.exit, end.started, end.outputs, infoOf(pod)
+		s.ExitCode, s.Started, s.Outputs, s.Info = exitOf(pod), end.started, end.outputs, infoOf(pod)
 	}
 	if at.doomed != nil && !at.cancelled {
 		s.Phase, s.Failure, s.ExitCode = dag.AttemptFailed, at.doomed, 0

@@ -132,6 +132,7 @@ func (e *Executor) follow(f *feed) {
 			return
 		}
 		if err != nil {
+			e.losses.note(f, err)
 			select {
 			case f.failed <- err:
 			default:
@@ -163,6 +164,7 @@ func (e *Executor) followOnce(ctx context.Context, f *feed, period time.Duration
 		return fmt.Errorf("cannot list: %w", err)
 	}
 	f.store.replace(all, version)
+	e.losses.note(f, nil)
 	select {
 	case <-f.synced:
 	default:

@@ -97,7 +97,12 @@ func command(stdout, stderr io.Writer, getenv func(string) string) *cobra.Comman
 
 Without options it serves programs of this machine only (` + master.DefaultListen + `), keeps its data in the user's data directory,
 and runs stages as processes of this machine; with --executor kube it runs them as Jobs of a Kubernetes cluster. Stop it with Ctrl-C or SIGTERM: calls that are under way are answered, stages run
-on, and the next start takes them up again. A second signal ends it at once, which loses nothing either.`,
+on, and the next start takes them up again. A second signal ends it at once, which loses nothing either.
+
+HDFS is reached as $HADOOP_CONF_DIR says, or the group hdfs of the configuration file: conf-dir, name, namenodes, http (WebHDFS or
+HttpFS), user; principal, keytab, ticket-cache, krb5-conf, service-principal; timeout, data-timeout, retry; and for its own protocol
+replication and block-size of new files, datanode-hostnames (true: by name, as dfs.client.use.datanode.hostname) and protection
+(authentication, integrity, privacy). What the group does not say is taken from Hadoop's files.`,
 		Example: `  clic-master
   clic-master --listen 127.0.0.1:7800 --data-dir /srv/clic
   clic-master --listen 0.0.0.0:7777 --plan-dir /data/plans --result-dir /data --slots 8

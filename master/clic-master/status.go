@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -21,8 +22,9 @@ func (k *keeper) statusCommand() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show who leads, who follows, and how the store is",
-		Long: `status asks the store itself, so that it works whatever the masters do. SILENT is how long ago a master was heard of; one that
+		Short: "Show who leads, who follows, and what does not work",
+		Long: `status asks the store itself, so that it works whatever the masters do, and then the leader: a store that takes nothing and
+executors that can do nothing are shown as trouble. SILENT is how long ago a master was heard of; one that
 is gone is listed for a while, until it is forgotten. Where the store serves one master only, it shows whether there is one.
 
 It ends with 1 where no master leads.`,
@@ -72,6 +74,13 @@ func printStatus(w io.Writer, s *master.Status) error {
 		leader = "none"
 	}
 	fmt.Fprintf(w, "store:  %s (%s)\nleader: %s, epoch %d\n", s.Store, s.StoreKind, leader, s.Epoch)
+	for _, t := range s.Troubles {
+		since := ""
+		if !t.Since.IsZero() {
+			since = " (since " + t.Since.Local().Format(time.DateTime) + ")"
+		}
+		fmt.Fprintf(w, "trouble: %s%s: %s\n", t.Of, since, strings.ReplaceAll(t.Reason, "\n", " "))
+	}
 	if len(s.Masters) == 0 {
 		return nil
 	}

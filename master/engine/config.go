@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -77,6 +78,9 @@ type Config struct {
 	Callbacks map[string]dag.Callbacks
 	// TokenKey is the secret that attempt tokens are made with. Without one stages get no token, and none is checked.
 	TokenKey []byte
+	// Forgetting is told of tasks that are about to be deleted because their time has come, while they can still be looked at. May be
+	// nil.
+	Forgetting func(ctx context.Context, tasks []string)
 	// Forgotten is told of tasks that were deleted, from any goroutine, so that what was kept for them elsewhere goes too. A master that
 	// ends in between does not tell. May be nil.
 	Forgotten func(tasks []string)

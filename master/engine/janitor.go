@@ -87,6 +87,7 @@ func (e *Engine) sweep(ctx context.Context, due dag.Time) error {
 		if next != 0 {
 			e.expiring(next)
 		}
+		e.forgetting(ctx, names)
 		for _, name := range names {
 			attempts, err := e.attemptsOf(ctx, name)
 			if err != nil && !errors.Is(err, store.ErrNotFound) {

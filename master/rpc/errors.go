@@ -63,6 +63,8 @@ var codes = [...]struct {
 	{uploads.ErrMissing, base.ErrorCode_NOT_FOUND},
 	{uploads.ErrTooLarge, base.ErrorCode_TOO_LARGE},
 	{dfs.ErrUnavailable, base.ErrorCode_UNAVAILABLE},
+	{dfs.ErrOpenForWriting, base.ErrorCode_NOT_READY},
+	{dfs.ErrQuota, base.ErrorCode_UNAVAILABLE},
 	{dfs.ErrInvalid, base.ErrorCode_INVALID},
 	{results.ErrDamaged, base.ErrorCode_REFUSED},
 	{results.ErrUnsupported, base.ErrorCode_REFUSED},

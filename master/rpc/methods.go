@@ -160,7 +160,7 @@ func (s *Service) changeMethods() map[string]method {
 			return &m.TaskServiceRetryTaskResult{Success: v, Error: clicError(err)}, declared(err)
 		}),
 		"deleteTask": on(func(ctx context.Context, a *m.TaskServiceDeleteTaskArgs) (thrift.TStruct, error) {
-			err := s.DeleteTask(ctx, a.TaskName, a.Force, a.Who)
+			err := s.DeleteTask(ctx, a.TaskName, a.Force, a.Who, a.Outputs)
 			return &m.TaskServiceDeleteTaskResult{Error: clicError(err)}, declared(err)
 		}),
 	}

@@ -68,7 +68,7 @@ func (s *Service) result(ctx context.Context, stageID string) (*engine.ResultRef
 func resultInfo(ref *engine.ResultRef, info *results.Info) *master.ResultInfo {
 	return &master.ResultInfo{
 		StageId: ref.StageID, Path: ref.Path, Kind: string(info.Kind), Size: info.Size,
-		Files: clamp32(info.Files), Format: string(info.Format),
+		Files: clamp32(info.Files), Format: string(info.Format), Note: unlessZero(info.Note),
 	}
 }
 

@@ -20,6 +20,8 @@ type Config struct {
 	Results *results.Reader
 	// Uploads takes what comes along with plans; nil where nothing is taken.
 	Uploads *uploads.Store
+	// ClaimOutputs has the outputs of a task deleted once the task is; release takes that back. Nil deletes none.
+	ClaimOutputs func(ctx context.Context, task string) (release func(), err error)
 	// ReadPlan reads a plan that submitPlan names by its path. It decides what may be read, and gives ErrDenied, ErrTooLarge
 	// or the file system's errors. Nil allows nothing.
 	ReadPlan func(path string) ([]byte, error)
@@ -37,14 +39,15 @@ type Config struct {
 // Service answers the calls of both services. Its methods are those of the generated interfaces, grouped in files: old.go
 // holds the old system's, the others are newer.
 type Service struct {
-	engine  engine.API
-	results *results.Reader
-	uploads *uploads.Store
-	read    func(path string) ([]byte, error)
-	zone    *time.Location
-	secrets *redactor
-	about   master.MasterInfo
-	members func(ctx context.Context) (role, leader string, members []store.Member)
+	engine       engine.API
+	results      *results.Reader
+	uploads      *uploads.Store
+	claimOutputs func(ctx context.Context, task string) (release func(), err error)
+	read         func(path string) ([]byte, error)
+	zone         *time.Location
+	secrets      *redactor
+	about        master.MasterInfo
+	members      func(ctx context.Context) (role, leader string, members []store.Member)
 }
 
 // The services are complete.
@@ -64,7 +67,7 @@ func NewService(c Config) *Service {
 		}
 	}
 	return &Service{
-		engine: c.Engine, results: c.Results, uploads: c.Uploads, read: c.ReadPlan, zone: c.Location, secrets: newRedactor(), members: c.Members,
+		engine: c.Engine, results: c.Results, uploads: c.Uploads, claimOutputs: c.ClaimOutputs, read: c.ReadPlan, zone: c.Location, secrets: newRedactor(), members: c.Members,
 		about: master.MasterInfo{
 			Version: c.Version, Address: c.Address, Store: c.Store, Started: c.Started.UnixMilli(),
 		},

@@ -123,9 +123,23 @@ func retryPlan(p *engine.RetryPlan, err error) (*master.RetryPlan, error) {
 	return &master.RetryPlan{Reset: p.Reset, Kept: p.Kept}, nil
 }
 
-// DeleteTask removes an ended task.
-func (s *Service) DeleteTask(ctx context.Context, taskName string, force bool, who string) error {
-	return s.engine.Delete(ctx, taskName, force, someone(ctx, who))
+// DeleteTask removes an ended task, and with outputs what its stages have declared as theirs.
+func (s *Service) DeleteTask(ctx context.Context, taskName string, force bool, who string, outputs bool) error {
+	if !outputs {
+		return s.engine.Delete(ctx, taskName, force, someone(ctx, who))
+	}
+	if s.claimOutputs == nil {
+		return &dag.Refusal{Reason: "this master deletes no outputs", Hint: "delete the task alone"}
+	}
+	release, err := s.claimOutputs(ctx, taskName)
+	if err != nil {
+		return err
+	}
+	err = s.engine.Delete(ctx, taskName, force, someone(ctx, who))
+	if err != nil {
+		release()
+	}
+	return err
 }
 
 // Watch gives the events after a cursor, and waits for the first where there is none yet.

@@ -102,7 +102,12 @@ func (c *Client) RetryTask(ctx context.Context, taskName string, stageIDs []stri
 
 // DeleteTask removes an ended task; with force any.
 func (c *Client) DeleteTask(ctx context.Context, taskName string, force bool, who string) error {
-	return c.calls().DeleteTask(ctx, taskName, force, who)
+	return c.calls().DeleteTask(ctx, taskName, force, who, false)
+}
+
+// DeleteTaskAndOutputs is DeleteTask, and deletes what the task's stages have declared as their outputs as well, soon.
+func (c *Client) DeleteTaskAndOutputs(ctx context.Context, taskName string, force bool, who string) error {
+	return c.calls().DeleteTask(ctx, taskName, force, who, true)
 }
 
 // Watch gives events after a cursor, and waits for the first.

@@ -128,12 +128,12 @@ type changes struct {
 
 func (h *changes) GetTask(context.Context, string) (*master.TaskInfo, error) { return h.task, nil }
 
-func (h *changes) GetStage(context.Context, string) (*master.StageInfo, error) { return h.stage, nil }
-func (h *changes) Resume(context.Context, string, string) error                { return h.fail() }
-func (h *changes) ResumeTask(context.Context, string, string) error            { return h.fail() }
-func (h *changes) CancelStage(context.Context, string, string, string) error   { return h.fail() }
-func (h *changes) SkipStage(context.Context, string, string, string) error     { return h.fail() }
-func (h *changes) DeleteTask(context.Context, string, bool, string) error      { return h.fail() }
+func (h *changes) GetStage(context.Context, string) (*master.StageInfo, error)  { return h.stage, nil }
+func (h *changes) Resume(context.Context, string, string) error                 { return h.fail() }
+func (h *changes) ResumeTask(context.Context, string, string) error             { return h.fail() }
+func (h *changes) CancelStage(context.Context, string, string, string) error    { return h.fail() }
+func (h *changes) SkipStage(context.Context, string, string, string) error      { return h.fail() }
+func (h *changes) DeleteTask(context.Context, string, bool, string, bool) error { return h.fail() }
 
 func (h *changes) CancelTask(context.Context, string, string, bool, string) error { return h.fail() }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/clic-orchestrator/clic/shell/factory"
 	"github.com/clic-orchestrator/clic/shell/output"
 	"github.com/clic-orchestrator/clic/shell/resolve"
+	"github.com/clic-orchestrator/clic/shell/result"
 	"github.com/clic-orchestrator/clic/shell/submit"
 )
 
@@ -147,7 +148,10 @@ func newCmdStageResult(f *factory.Factory) *cobra.Command {
 					return err
 				}
 			}
-			return nil
+			if note := result.Note(p.Result_); note != "" {
+				_, err = fmt.Fprintln(f.IO.Err, note)
+			}
+			return err
 		})
 }
 

@@ -23,9 +23,10 @@ type DeleteOptions struct {
 	Client func() (*client.Client, error)
 	Who    func() string
 
-	Tasks []string
-	Force bool
-	Yes   bool
+	Tasks   []string
+	Force   bool
+	Outputs bool
+	Yes     bool
 }
 
 // NewCmdDelete makes the command. runF replaces the run function in tests.
@@ -35,8 +36,11 @@ func NewCmdDelete(f *factory.Factory, runF func(*DeleteOptions) error) *cobra.Co
 		Use:     "delete TASK...",
 		Aliases: []string{"rm"},
 		Short:   "Delete ended tasks with their history and logs",
-		Long: `Delete tasks that have ended, with their history and their stages' logs. Files that stages wrote as
-their results are not touched. A task that has not ended is refused unless --force, which cancels it first.
+		Long: `Delete tasks that have ended, with their history, their stages' logs, and what was uploaded for them
+and no other task uses. Files that stages wrote as their results are not touched, unless --outputs: then what
+their plans declare with clic.io/output goes as well, soon after, with what attempts have left unpublished
+beside it. What another task declares too, and what lies above or below it, is kept.
+A task that has not ended is refused unless --force, which cancels it first.
 
 On a terminal a confirmation is asked for.`,
 		Example: `  clic delete wordcount-qwertyui
@@ -52,6 +56,7 @@ On a terminal a confirmation is asked for.`,
 		},
 	}
 	cmd.Flags().BoolVar(&opts.Force, "force", false, "cancel a task that has not ended, and delete it then")
+	cmd.Flags().BoolVar(&opts.Outputs, "outputs", false, "delete the outputs that their plans declare as well")
 	cmd.Flags().BoolVarP(&opts.Yes, "yes", "y", false, "do not ask")
 	return cmd
 }
@@ -70,19 +75,27 @@ func deleteRun(ctx context.Context, opts *DeleteOptions) error {
 		names = append(names, name)
 	}
 	if !opts.Yes && opts.IO.InTerminal {
-		question := fmt.Sprintf("Delete %s with its history and logs?", names[0])
+		what := "history, logs and uploads"
+		if opts.Outputs {
+			what = "history, logs, uploads and declared outputs"
+		}
+		question := fmt.Sprintf("Delete %s with its %s?", names[0], what)
 		if len(names) > 1 {
-			question = fmt.Sprintf("Delete %s with their history and logs?", output.Count(len(names), "task"))
+			question = fmt.Sprintf("Delete %s with their %s?", output.Count(len(names), "task"), what)
 		}
 		if err := ask.Yes(opts.IO, question); err != nil {
 			return err
 		}
 	}
+	remove, also := c.DeleteTask, ""
+	if opts.Outputs {
+		remove, also = c.DeleteTaskAndOutputs, "; its outputs are being deleted"
+	}
 	for _, name := range names {
-		if err := c.DeleteTask(ctx, name, opts.Force, opts.Who()); err != nil {
+		if err := remove(ctx, name, opts.Force, opts.Who()); err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(opts.IO.Out, "%s has been deleted\n", name); err != nil {
+		if _, err := fmt.Fprintf(opts.IO.Out, "%s has been deleted%s\n", name, also); err != nil {
 			return err
 		}
 	}

@@ -72,6 +72,7 @@ type preview struct {
 	Size    int64      `json:"size"`
 	Files   int32      `json:"files,omitempty"`
 	Format  string     `json:"format,omitempty"`
+	Note    string     `json:"note,omitempty"`
 	Lines   []string   `json:"lines,omitempty"`
 	Columns []string   `json:"columns,omitempty"`
 	Rows    [][]string `json:"rows,omitempty"`
@@ -79,7 +80,7 @@ type preview struct {
 }
 
 func newPreview(r *master.ResultInfo) preview {
-	return preview{Stage: r.StageId, Path: r.Path, Kind: r.Kind, Size: r.Size, Files: r.Files, Format: r.Format}
+	return preview{Stage: r.StageId, Path: r.Path, Kind: r.Kind, Size: r.Size, Files: r.Files, Format: r.Format, Note: r.GetNote()}
 }
 
 func resultRun(ctx context.Context, opts *ResultOptions) error {
@@ -106,7 +107,21 @@ func resultRun(ctx context.Context, opts *ResultOptions) error {
 		v.Lines, v.Columns, v.Rows, v.More = p.Lines, p.Columns, p.Rows, p.More
 		return output.Encode(opts.IO.Out, opts.Format, v)
 	}
-	return show(opts, p)
+	if err := show(opts, p); err != nil {
+		return err
+	}
+	if note := Note(p.Result_); note != "" {
+		_, err = fmt.Fprintln(opts.IO.Err, note)
+	}
+	return err
+}
+
+// Note is what there is to say of a result that its lines do not say: what it is that is not shown, and what to do. "" is nothing.
+func Note(r *master.ResultInfo) string {
+	if note := output.Clean(r.GetNote()); !strings.EqualFold(note, r.Format) {
+		return note
+	}
+	return ""
 }
 
 func path(ctx context.Context, opts *ResultOptions, c *client.Client, stageID string) error {

@@ -157,6 +157,10 @@ func world() *shelltest.Handler {
 				Result_: &master.ResultInfo{StageId: running + "-sh-1", Path: "/data/out.csv", Kind: "file", Size: 2048, Files: 1, Format: "csv"},
 				Lines:   []string{"word,n", "the,9", "a,7"}, Columns: []string{"word", "n"}, Rows: [][]string{{"the", "9"}, {"a", "7"}}, More: true,
 			},
+			running + "-java-3": {Result_: &master.ResultInfo{
+				StageId: running + "-java-3", Path: "/data/out.orc", Kind: "file", Size: 4096, Files: 1, Format: "orc",
+				Note: new("ORC, which is not shown here; let the stage write Parquet"),
+			}},
 		},
 		Retry: &master.RetryPlan{Reset: []string{failed + "-sh-2"}, Kept: []string{failed + "-sh-1"}},
 		Fail:  map[string]error{},

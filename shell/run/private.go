@@ -26,11 +26,12 @@ type private struct {
 }
 
 // start makes a master on a free port of the loopback interface, and waits until it serves.
-func start(ctx context.Context, opts *RunOptions, dir string) (*private, error) {
+func start(ctx context.Context, opts *RunOptions, dir string, spark master.SparkConfig) (*private, error) {
 	cfg := master.Config{
 		Listen: "127.0.0.1:0", DataDir: dir, Version: opts.Version,
 		ResultDirs: []string{string(filepath.Separator)}, // it reads with the rights of the user who looks at it
 		Local:      local.Config{Private: opts.DataDir == "" && !opts.Keep},
+		Spark:      spark,
 	}
 	if opts.Slots > 0 {
 		cfg.Slots.Global = opts.Slots

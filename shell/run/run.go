@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -58,6 +59,8 @@ The exit status is the plan's outcome: 0 completed, 1 failed, 3 cancelled.
 Ctrl-C cancels the plan and waits until everything has stopped; a second Ctrl-C kills what still runs.
 While it runs, other commands reach the private master at the address that is printed (--master).
 
+Stages that are Spark applications run by the spark-submit of SPARK_HOME, or else of the PATH, with master local[*].
+
 What the stages print is kept in a temporary directory, which is removed when the plan has completed.
 With --keep it stays, and with --data-dir it is where you say.`,
 		Example: `  clic run plan.yaml
@@ -101,21 +104,31 @@ func runRun(ctx context.Context, opts *RunOptions) error {
 	if opts.Slots < 0 {
 		return exit.Usagef("--slots must not be negative")
 	}
+	spark, err := opts.spark(s.GetFileName(), s.Plan)
+	if err != nil {
+		return err
+	}
 	dir, temporary, err := directory(opts)
 	if err != nil {
 		return err
 	}
-	p, err := start(ctx, opts, dir)
+	p, err := start(ctx, opts, dir, spark)
 	if err != nil {
 		return errors.Join(err, discard(dir, temporary))
 	}
 	t, err := attend(ctx, opts, p, s)
 	stopErr := p.stop()
-	stopErr = errors.Join(stopErr, kill(ctx, dir, p.left))
+	for _, d := range dataDirs(dir) {
+		stopErr = errors.Join(stopErr, kill(ctx, d, p.left))
+	}
 	keep := !temporary || opts.Keep || t != nil && t.State != master.TaskState_COMPLETED
 	if keep {
 		if t != nil && !opts.Quiet && opts.Format != output.JSON {
-			fmt.Fprintf(opts.IO.Err, "What the stages printed is in %s\n", filepath.Join(dir, "attempts"))
+			var places []string
+			for _, d := range dataDirs(dir) {
+				places = append(places, filepath.Join(d, "attempts"))
+			}
+			fmt.Fprintf(opts.IO.Err, "What the stages printed is in %s\n", strings.Join(places, " and "))
 		}
 	} else {
 		stopErr = errors.Join(stopErr, discard(dir, temporary))

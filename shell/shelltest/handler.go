@@ -220,7 +220,10 @@ func (h *Handler) RetryTask(_ context.Context, task string, ids []string, who st
 }
 
 // DeleteTask records.
-func (h *Handler) DeleteTask(_ context.Context, task string, force bool, who string) error {
+func (h *Handler) DeleteTask(_ context.Context, task string, force bool, who string, outputs bool) error {
+	if outputs {
+		return h.record("deleteTask", task, force, who, "with its outputs")
+	}
 	return h.record("deleteTask", task, force, who)
 }
 

@@ -3,8 +3,10 @@
 package kubeconf
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"path"
@@ -106,13 +108,30 @@ type Config struct {
 	TTL, KeepFailed time.Duration
 	// Grace is between TERM and KILL where nobody says otherwise. Default 30 s.
 	Grace time.Duration
-	// ArchiveLogs keeps the log of every attempt that ended as <LogDir>/<attempt id>.log, for when its pod is gone.
+	// ArchiveLogs keeps the log of every attempt that ended, for when its pod is gone: as <LogDir>/<attempt id>.log, or in the Archive
+	// if there is one. A LogDir that is a URI needs an Archive, which whoever runs the executor makes of it.
 	LogDir      string
 	ArchiveLogs bool
+	Archive     LogArchive
 	// Resync is the period in which everything is listed anew, whatever the watches said. Default 10 min.
 	Resync time.Duration
 	// Logger takes what has no other place to go. Default: nothing is logged.
 	Logger *slog.Logger
+}
+
+// LogArchive keeps logs of attempts that have ended. Their names are different and could be those of files. All methods may be called
+// from several goroutines.
+type LogArchive interface {
+	// Kept reports whether it is known without asking another machine that there is the log of a name.
+	Kept(name string) bool
+	// Put takes a log, to its end. It does not wait for another machine. A name that has a log already keeps one of the two.
+	Put(ctx context.Context, name string, log io.Reader) error
+	// Stat says when the log of a name was written. fs.ErrNotExist where there is none.
+	Stat(ctx context.Context, name string) (time.Time, error)
+	// Open reads the log of a name from an offset in bytes; the context bounds every read. fs.ErrNotExist where there is none.
+	Open(ctx context.Context, name string, from int64) (io.ReadCloser, error)
+	// Remove removes the log of a name, soon. One that does not exist is no error. It does not wait for another machine.
+	Remove(name string) error
 }
 
 // WithDefaults gives a copy with every zero field filled in.
@@ -197,7 +216,7 @@ func (c Config) Validate() error {
 	if c.StageHelper == HelperAlways && c.StageImage == "" {
 		bad("the stage helper is wanted always, but there is no image with it")
 	}
-	if c.ArchiveLogs && c.LogDir == "" {
+	if c.ArchiveLogs && c.LogDir == "" && c.Archive == nil {
 		bad("logs are to be archived, but there is no directory for them")
 	}
 	errs = append(errs, c.validateNumbers(), c.validateMetadata())

@@ -9717,14 +9717,16 @@ func (p *LogChunk) String() string {
 //   - Kind: file, directory, value (outputs.result), missing
 //   - Size
 //   - Files
-//   - Format: text, csv, jsonl, or empty where unknown
+//   - Format: text, csv, jsonl, parquet, orc, …, or empty where unknown
+//   - Note: For people: what a result is that is not shown and what to do, or what of it is not shown.
 type ResultInfo struct {
-	StageId string `thrift:"stageId,1" db:"stageId" json:"stageId"`
-	Path    string `thrift:"path,2" db:"path" json:"path"`
-	Kind    string `thrift:"kind,3" db:"kind" json:"kind"`
-	Size    int64  `thrift:"size,4" db:"size" json:"size"`
-	Files   int32  `thrift:"files,5" db:"files" json:"files"`
-	Format  string `thrift:"format,6" db:"format" json:"format"`
+	StageId string  `thrift:"stageId,1" db:"stageId" json:"stageId"`
+	Path    string  `thrift:"path,2" db:"path" json:"path"`
+	Kind    string  `thrift:"kind,3" db:"kind" json:"kind"`
+	Size    int64   `thrift:"size,4" db:"size" json:"size"`
+	Files   int32   `thrift:"files,5" db:"files" json:"files"`
+	Format  string  `thrift:"format,6" db:"format" json:"format"`
+	Note    *string `thrift:"note,7" db:"note" json:"note,omitempty"`
 }
 
 func NewResultInfo() *ResultInfo {
@@ -9754,6 +9756,19 @@ func (p *ResultInfo) GetFiles() int32 {
 func (p *ResultInfo) GetFormat() string {
 	return p.Format
 }
+
+var ResultInfo_Note_DEFAULT string
+
+func (p *ResultInfo) GetNote() string {
+	if !p.IsSetNote() {
+		return ResultInfo_Note_DEFAULT
+	}
+	return *p.Note
+}
+func (p *ResultInfo) IsSetNote() bool {
+	return p.Note != nil
+}
+
 func (p *ResultInfo) Read(ctx context.Context, iprot thrift.TProtocol) error {
 	if _, err := iprot.ReadStructBegin(ctx); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
@@ -9821,6 +9836,16 @@ func (p *ResultInfo) Read(ctx context.Context, iprot thrift.TProtocol) error {
 		case 6:
 			if fieldTypeId == thrift.STRING {
 				if err := p.ReadField6(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 7:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField7(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -9897,6 +9922,15 @@ func (p *ResultInfo) ReadField6(ctx context.Context, iprot thrift.TProtocol) err
 	return nil
 }
 
+func (p *ResultInfo) ReadField7(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 7: ", err)
+	} else {
+		p.Note = &v
+	}
+	return nil
+}
+
 func (p *ResultInfo) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "ResultInfo"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
@@ -9918,6 +9952,9 @@ func (p *ResultInfo) Write(ctx context.Context, oprot thrift.TProtocol) error {
 			return err
 		}
 		if err := p.writeField6(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField7(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -10008,6 +10045,21 @@ func (p *ResultInfo) writeField6(ctx context.Context, oprot thrift.TProtocol) (e
 	return err
 }
 
+func (p *ResultInfo) writeField7(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetNote() {
+		if err := oprot.WriteFieldBegin(ctx, "note", thrift.STRING, 7); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 7:note: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Note)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.note (7) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 7:note: ", p), err)
+		}
+	}
+	return err
+}
+
 func (p *ResultInfo) Equals(other *ResultInfo) bool {
 	if p == other {
 		return true
@@ -10031,6 +10083,14 @@ func (p *ResultInfo) Equals(other *ResultInfo) bool {
 	}
 	if p.Format != other.Format {
 		return false
+	}
+	if p.Note != other.Note {
+		if p.Note == nil || other.Note == nil {
+			return false
+		}
+		if (*p.Note) != (*other.Note) {
+			return false
+		}
 	}
 	return true
 }
@@ -16082,13 +16142,15 @@ type TaskService interface {
 	//  - StageIds
 	//  - Who
 	RetryTask(ctx context.Context, taskName string, stageIds []string, who string) (_r *RetryPlan, _err error)
-	// Refused for a task that has not ended, unless force, which cancels it first.
+	// Refused for a task that has not ended, unless force, which cancels it first. With outputs, what its stages have declared as their
+	// outputs, and no other task declares, is deleted soon after.
 	//
 	// Parameters:
 	//  - TaskName
 	//  - Force
 	//  - Who
-	DeleteTask(ctx context.Context, taskName string, force bool, who string) (_err error)
+	//  - Outputs
+	DeleteTask(ctx context.Context, taskName string, force bool, who string, outputs bool) (_err error)
 	// Events after the cursor (0: from the beginning); waits up to waitMillis (at most 60000) for the first.
 	//
 	// Parameters:
@@ -16670,17 +16732,20 @@ func (p *TaskServiceClient) RetryTask(ctx context.Context, taskName string, stag
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "retryTask failed: unknown result")
 }
 
-// Refused for a task that has not ended, unless force, which cancels it first.
+// Refused for a task that has not ended, unless force, which cancels it first. With outputs, what its stages have declared as their
+// outputs, and no other task declares, is deleted soon after.
 //
 // Parameters:
 //   - TaskName
 //   - Force
 //   - Who
-func (p *TaskServiceClient) DeleteTask(ctx context.Context, taskName string, force bool, who string) (_err error) {
+//   - Outputs
+func (p *TaskServiceClient) DeleteTask(ctx context.Context, taskName string, force bool, who string, outputs bool) (_err error) {
 	var _args220 TaskServiceDeleteTaskArgs
 	_args220.TaskName = taskName
 	_args220.Force = force
 	_args220.Who = who
+	_args220.Outputs = outputs
 	var _result222 TaskServiceDeleteTaskResult
 	var _meta221 thrift.ResponseMeta
 	_meta221, _err = p.Client_().Call(ctx, "deleteTask", &_args220, &_result222)
@@ -19195,7 +19260,7 @@ func (p *taskServiceProcessorDeleteTask) Process(ctx context.Context, seqId int3
 	}
 
 	result := TaskServiceDeleteTaskResult{}
-	if err2 := p.handler.DeleteTask(ctx, args.TaskName, args.Force, args.Who); err2 != nil {
+	if err2 := p.handler.DeleteTask(ctx, args.TaskName, args.Force, args.Who, args.Outputs); err2 != nil {
 		tickerCancel()
 		err = thrift.WrapTException(err2)
 		switch v := err2.(type) {
@@ -26330,10 +26395,12 @@ func (p *TaskServiceRetryTaskResult) String() string {
 //   - TaskName
 //   - Force
 //   - Who
+//   - Outputs
 type TaskServiceDeleteTaskArgs struct {
 	TaskName string `thrift:"taskName,1" db:"taskName" json:"taskName"`
 	Force    bool   `thrift:"force,2" db:"force" json:"force"`
 	Who      string `thrift:"who,3" db:"who" json:"who"`
+	Outputs  bool   `thrift:"outputs,4" db:"outputs" json:"outputs"`
 }
 
 func NewTaskServiceDeleteTaskArgs() *TaskServiceDeleteTaskArgs {
@@ -26350,6 +26417,10 @@ func (p *TaskServiceDeleteTaskArgs) GetForce() bool {
 
 func (p *TaskServiceDeleteTaskArgs) GetWho() string {
 	return p.Who
+}
+
+func (p *TaskServiceDeleteTaskArgs) GetOutputs() bool {
+	return p.Outputs
 }
 func (p *TaskServiceDeleteTaskArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
 	if _, err := iprot.ReadStructBegin(ctx); err != nil {
@@ -26388,6 +26459,16 @@ func (p *TaskServiceDeleteTaskArgs) Read(ctx context.Context, iprot thrift.TProt
 		case 3:
 			if fieldTypeId == thrift.STRING {
 				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 4:
+			if fieldTypeId == thrift.BOOL {
+				if err := p.ReadField4(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -26437,6 +26518,15 @@ func (p *TaskServiceDeleteTaskArgs) ReadField3(ctx context.Context, iprot thrift
 	return nil
 }
 
+func (p *TaskServiceDeleteTaskArgs) ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBool(ctx); err != nil {
+		return thrift.PrependError("error reading field 4: ", err)
+	} else {
+		p.Outputs = v
+	}
+	return nil
+}
+
 func (p *TaskServiceDeleteTaskArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "deleteTask_args"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
@@ -26449,6 +26539,9 @@ func (p *TaskServiceDeleteTaskArgs) Write(ctx context.Context, oprot thrift.TPro
 			return err
 		}
 		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField4(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -26496,6 +26589,19 @@ func (p *TaskServiceDeleteTaskArgs) writeField3(ctx context.Context, oprot thrif
 	}
 	if err := oprot.WriteFieldEnd(ctx); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:who: ", p), err)
+	}
+	return err
+}
+
+func (p *TaskServiceDeleteTaskArgs) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "outputs", thrift.BOOL, 4); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:outputs: ", p), err)
+	}
+	if err := oprot.WriteBool(ctx, bool(p.Outputs)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.outputs (4) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 4:outputs: ", p), err)
 	}
 	return err
 }
