@@ -4,8 +4,9 @@
 #   scripts/spark-test.sh [-run REGEXP] [-v] [-timeout DURATION] [process|cluster]...
 #
 # process: drivers on this machine, local and with the standalone master of scripts/spark.sh, which is started for it under the name
-# "test", and ended. cluster: drivers in the cluster of scripts/cluster.sh (CLIC_CLUSTER; brought up if it is not, and then stays up),
-# with the Spark image loaded into it, and an HDFS of scripts/hdfs.sh beside it. Both unless told.
+# "test", and ended, and whole masters with an HDFS of their own (scripts/spark/endtoend). cluster: drivers in the cluster of
+# scripts/cluster.sh (CLIC_CLUSTER; brought up if it is not, and then stays up), with the Spark image loaded into it, and an HDFS of
+# scripts/hdfs.sh beside it. Both unless told.
 #
 # Exit status: 0 all passed, 1 some failed, 64 wrong usage, 69 Spark or a cluster cannot run here.
 set -euo pipefail
@@ -27,7 +28,7 @@ while [ $# -gt 0 ]; do
 		;;
 	process | cluster) break ;;
 	*)
-		sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+		sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
 		exit 64
 		;;
 	esac
@@ -41,15 +42,20 @@ trap 'rm -rf "$work"' EXIT
 
 process() {
 	go test -c -tags spark -o "$work/process.test" ./scripts/spark
+	go test -c -tags spark -o "$work/endtoend.test" ./scripts/spark/endtoend # brings an HDFS of its own
 	trap 'scripts/spark.sh down --name test' EXIT # of this part, which is a shell of its own
 	scripts/spark.sh up --name test
 	local assignments
 	mapfile -t assignments < <(scripts/spark.sh env --name test)
-	(cd scripts/spark && env "${assignments[@]}" "$work/process.test" "${options[@]}")
+	local status=0
+	(cd scripts/spark && env "${assignments[@]}" "$work/process.test" "${options[@]}") || status=1
+	(cd scripts/spark/endtoend && env "${assignments[@]}" "$work/endtoend.test" "${options[@]}") || status=1
+	return $status
 }
 
 cluster() {
 	CGO_ENABLED=0 go test -c -tags sparkcluster -o "$work/cluster.test" ./scripts/spark
+	CGO_ENABLED=0 go build -buildvcs=false -o "$work/clic-master" ./master/clic-master
 	scripts/cluster.sh up
 	scripts/spark.sh load
 	master/clustertest/prepare.sh "$work/images"
@@ -60,7 +66,7 @@ cluster() {
 	local assignments
 	mapfile -t assignments < <(scripts/spark.sh env)
 	(cd scripts/spark && ../cluster.sh exec ../hdfs.sh exec --name spark-test \
-		env "${assignments[@]}" "$work/cluster.test" "${options[@]}")
+		env "${assignments[@]}" CLIC_SPARK_TEST_MASTER="$work/clic-master" "$work/cluster.test" -test.parallel=3 "${options[@]}")
 }
 
 failed=()

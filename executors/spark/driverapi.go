@@ -45,10 +45,11 @@ func (d *drivers) Launch(ctx context.Context, a executors.Attempt) error {
 		dr.pod, dr.gone = pod, false
 	}
 	d.mu.Unlock()
-	if pod != nil {
+	if pod != nil && !pod.Taken {
 		d.queue(a.ID)
 		return nil
 	}
+	// Where the driver is about to go, whoever submitted it knows why.
 	if err := d.base.Launch(ctx, plain); err != nil {
 		d.mu.Lock()
 		if fresh && d.all[a.ID] == dr {

@@ -84,10 +84,7 @@ func (d *drivers) watch(namespace string) {
 		if time.Since(began) > 10*time.Second {
 			wait = 100 * time.Millisecond
 		}
-		// What was missed while nobody watched: the list that the next watch begins with says what there is, not what is gone.
-		for _, id := range d.unsure() {
-			d.queue(id)
-		}
+		d.missed(namespace)
 		if !sleep(d.ctx, wait) {
 			return
 		}
@@ -105,17 +102,36 @@ func sleep(ctx context.Context, t time.Duration) bool {
 	}
 }
 
-// unsure has the cluster asked for every driver, and gives their attempts.
-func (d *drivers) unsure() []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	ids := make([]string, 0, len(d.all))
-	for id, dr := range d.all {
-		dr.unsure = true
-		ids = append(ids, id)
+// missed finds out what happened while nobody watched. The list that the next watch begins with says what there is, and not what is
+// gone: those that were there, and are not in a list, are asked for one by one.
+func (d *drivers) missed(namespace string) {
+	ctx, cancel := context.WithTimeout(d.ctx, listTime)
+	defer cancel()
+	pods, err := d.pods.List(ctx, namespace, labelInstance+"="+d.cfg.Instance)
+	there := map[string]bool{}
+	for i := range pods {
+		there[pods[i].Annotations[annotationAttempt]] = true
 	}
-	return ids
+	var ids []string
+	d.mu.Lock()
+	for id, dr := range d.all {
+		elsewhere := namespace != "" && dr.attempt.Spec != nil && d.cfg.namespaceOf(dr.attempt) != namespace
+		if err != nil || !there[id] && !elsewhere {
+			dr.unsure = true
+			ids = append(ids, id)
+		}
+	}
+	d.mu.Unlock()
+	for i := range pods {
+		d.sawPod(pods[i], false)
+	}
+	for _, id := range ids {
+		d.queue(id)
+	}
 }
+
+// listTime bounds a list of all drivers.
+const listTime = time.Minute
 
 func (d *drivers) sawPod(p Pod, gone bool) {
 	id := p.Annotations[annotationAttempt]
@@ -237,9 +253,19 @@ func (d *drivers) judgeOnce(id string, dr *driver) time.Duration {
 		return d.judgeTaken(id, dr, pod, base)
 	}
 	if pod != nil {
+		if halfMade(pod, base) {
+			half := *pod
+			half.Stuck, half.Waiting = true, "spark-submit was ended, and may not have made all that the driver needs"
+			pod = &half
+		}
 		return d.judgePod(id, dr, pod, gone)
 	}
 	return d.judgeBase(id, dr, base)
+}
+
+// halfMade reports whether a driver may wait for what nobody will make: spark-submit makes its pod first, and then what that needs.
+func halfMade(pod *Pod, base *executors.Sighting) bool {
+	return pod.Node != "" && !pod.Running && pod.End == nil && pod.Waiting == "" && base != nil && base.Phase == dag.AttemptFailed
 }
 
 // find asks the cluster for the driver of an attempt; nil if there is none. Of an attempt of which nothing but the id is known, the
@@ -275,8 +301,7 @@ func (d *drivers) judgePod(id string, dr *driver, pod *Pod, gone bool) time.Dura
 		}
 	case dag.AttemptRunning:
 		d.mu.Lock()
-		dr.run.info = s.Info
-		s.Info = dr.run.describe()
+		s.Info = dr.run.about(s.Info, pod.Labels[labelApp], &d.cfg)
 		if dr.stop == nil && d.cfg.Poll > 0 && !d.closed {
 			var own context.Context
 			own, dr.stop = context.WithCancel(d.ctx)
@@ -286,7 +311,11 @@ func (d *drivers) judgePod(id string, dr *driver, pod *Pod, gone bool) time.Dura
 		d.mu.Unlock()
 	case dag.AttemptFailed:
 		s.Failure = explain(d.ctx, d.Logs, id, s.Failure, d.signs)
+		fallthrough
 	case dag.AttemptSucceeded, dag.AttemptStopped:
+		d.mu.Lock()
+		s.Info = dr.run.about(s.Info, pod.Labels[labelApp], &d.cfg)
+		d.mu.Unlock()
 	}
 	d.say(id, dr, s)
 	return again
@@ -405,12 +434,13 @@ func (d *drivers) say(id string, dr *driver, s executors.Sighting) {
 	d.mu.Lock()
 	twice := dr.said == text
 	dr.said = text
-	if ends && dr.stop != nil {
-		dr.stop()
-	}
+	stop := dr.stop
 	d.mu.Unlock()
 	if twice && !ends {
 		return
+	}
+	if ends {
+		dr.run.quiet(stop)
 	}
 	if err := d.sink(d.ctx, s); err != nil || !ends {
 		return

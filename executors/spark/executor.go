@@ -73,8 +73,22 @@ type run struct {
 	app     *sparkapp.App
 	// stop ends the asking for progress; nil while nobody asks.
 	stop context.CancelFunc
-	// info is what the base says of the attempt, about what the driver says.
+	// telling is held while progress is reported; told: its end was.
+	telling sync.Mutex
+	told    bool
+	// info is what the base says of the attempt, driver what the driver says.
 	info, driver string
+}
+
+// quiet ends the asking for progress. Nothing is reported any more once it has returned; the executor's lock is not held.
+func (r *run) quiet(stop context.CancelFunc) {
+	if stop == nil {
+		return
+	}
+	stop()
+	r.telling.Lock()
+	defer r.telling.Unlock()
+	r.told = true
 }
 
 // pauser is an executor whose base can pause attempts.
@@ -218,11 +232,11 @@ func (e *Executor) saw(ctx context.Context, s executors.Sighting) error {
 		e.mu.Unlock()
 		return e.sink(ctx, s)
 	}
+	var stop context.CancelFunc
 	switch s.Phase {
 	case dag.AttemptPending:
 	case dag.AttemptRunning:
-		r.info = s.Info
-		s.Info = r.describe()
+		s.Info = r.about(s.Info, e.applicationOf(r), &e.cfg)
 		begin := r.stop == nil && e.cfg.Poll > 0 && !e.closed
 		var own context.Context
 		if begin {
@@ -230,20 +244,40 @@ func (e *Executor) saw(ctx context.Context, s executors.Sighting) error {
 			e.work.Go(func() { e.follow(own, r) })
 		}
 	case dag.AttemptSucceeded, dag.AttemptFailed, dag.AttemptStopped:
-		if r.stop != nil {
-			r.stop()
-		}
+		stop = r.stop
 		delete(e.runs, s.AttemptID)
-		if s.Info != "" {
-			r.info = s.Info
+		app := ""
+		if s.Phase == dag.AttemptSucceeded { // of others it is not known whether there was one
+			app = e.applicationOf(r)
 		}
-		s.Info = r.describe()
+		s.Info = r.about(s.Info, app, &e.cfg)
 	}
 	e.mu.Unlock()
+	r.quiet(stop)
 	if s.Phase == dag.AttemptFailed {
 		s.Failure = e.explained(ctx, s.AttemptID, s.Failure)
 	}
 	return e.sink(ctx, s)
+}
+
+// applicationOf is the id of an attempt's application, "" where Spark chooses it.
+func (e *Executor) applicationOf(r *run) string {
+	if !e.cfg.kubernetes() || r.app == nil {
+		return ""
+	}
+	return appID(r.attempt.ID)
+}
+
+// about is describe with what the base says now. The id of the application is known before its driver is asked. The executor's lock is
+// held.
+func (r *run) about(info, app string, c *Config) string {
+	if info != "" {
+		r.info = info
+	}
+	if r.driver == "" && app != "" {
+		r.driver = "application " + app + c.eventLog(r)
+	}
+	return r.describe()
 }
 
 // describe is what people are told of the attempt. The executor's lock is held.

@@ -16,6 +16,9 @@ func digest(text string, digits int) string {
 // finds the executors of an attempt without having seen it begin.
 func appID(attemptID string) string { return "spark-" + digest(attemptID, 32) }
 
+// labelApp is the label of an application's pods that Spark selects them by.
+const labelApp = "spark-app-selector"
+
 // dnsName makes a DNS label of at most limit bytes: the text itself where it is one.
 func dnsName(text string, limit int) string {
 	kept := strings.Trim(strings.Map(func(r rune) rune {

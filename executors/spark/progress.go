@@ -114,10 +114,17 @@ func (e *Executor) follow(ctx context.Context, r *run) {
 			continue
 		}
 		last = *p
-		if e.sink(ctx, s) != nil {
+		if !e.tell(ctx, r, s) {
 			return
 		}
 	}
+}
+
+// tell reports progress, unless the attempt has ended meanwhile.
+func (e *Executor) tell(ctx context.Context, r *run, s executors.Sighting) bool {
+	r.telling.Lock()
+	defer r.telling.Unlock()
+	return !r.told && e.sink(ctx, s) == nil
 }
 
 // finder remembers where a driver's pages were found.
@@ -249,7 +256,7 @@ func (e *Executor) findPod(ctx context.Context, r *run, f *finder) error {
 		return errAbsent
 	}
 	namespace := e.cfg.namespaceOf(r.attempt)
-	selector := "spark-role=driver,spark-app-selector=" + appID(r.attempt.ID)
+	selector := "spark-role=driver," + labelApp + "=" + appID(r.attempt.ID)
 	if e.cfg.Mode == Cluster { // Spark gives the application an id of its own there
 		selector = labelAttempt + "=" + digest(r.attempt.ID, 32)
 	}
@@ -342,7 +349,7 @@ func (e *Executor) waits(ctx context.Context, r *run) string {
 	if e.pods == nil {
 		return "none runs"
 	}
-	pods, err := e.pods.List(ctx, e.cfg.namespaceOf(r.attempt), "spark-role=executor,spark-app-selector="+e.selectorOf(ctx, r))
+	pods, err := e.pods.List(ctx, e.cfg.namespaceOf(r.attempt), "spark-role=executor,"+labelApp+"="+e.selectorOf(ctx, r))
 	if err != nil {
 		return "none runs"
 	}
@@ -358,7 +365,7 @@ func (e *Executor) selectorOf(ctx context.Context, r *run) string {
 	if err != nil || len(pods) == 0 {
 		return appID(r.attempt.ID)
 	}
-	return pods[0].Labels["spark-app-selector"]
+	return pods[0].Labels[labelApp]
 }
 
 // whyNoExecutor says in one line what the pods of executors wait for.

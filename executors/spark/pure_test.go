@@ -48,6 +48,30 @@ func TestPodSight(t *testing.T) {
 	}
 }
 
+// A driver that its node does not start is one to give up where nobody submits it any more.
+func TestHalfMade(t *testing.T) {
+	t.Parallel()
+	failed, submits := &executors.Sighting{Phase: dag.AttemptFailed}, &executors.Sighting{Phase: dag.AttemptRunning}
+	for _, c := range []struct {
+		name string
+		pod  Pod
+		base *executors.Sighting
+		want bool
+	}{
+		{"its node waits", Pod{Node: "n"}, failed, true},
+		{"it is still submitted", Pod{Node: "n"}, submits, false},
+		{"nothing is known of the submission", Pod{Node: "n"}, nil, false},
+		{"no node has room", Pod{Waiting: "not scheduled"}, failed, false},
+		{"its image is pulled", Pod{Node: "n", Waiting: "image pull"}, failed, false},
+		{"it runs", Pod{Node: "n", Running: true}, failed, false},
+		{"it has ended", Pod{Node: "n", End: &PodEnd{}}, failed, false},
+	} {
+		if got := halfMade(&c.pod, c.base); got != c.want {
+			t.Errorf("%s: got %v", c.name, got)
+		}
+	}
+}
+
 func TestSummary(t *testing.T) {
 	t.Parallel()
 	jobs := []job{

@@ -2,6 +2,7 @@ package spark
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/clic-orchestrator/clic/dag"
@@ -13,8 +14,10 @@ type sign struct {
 	// kind is what such a failure is; 0 leaves the base's judgement. permanent: repeating cannot mend it.
 	kind      dag.FailureKind
 	permanent bool
-	// says is the reason, in which the pattern's groups are replaced as in regexp.Expand.
-	says string
+	// says is the reason, in which the pattern's groups are replaced as in regexp.Expand; caused: what is told after it as its cause
+	// belongs to it.
+	says   string
+	caused bool
 }
 
 // signs are in the order of how much they say: the first that is found anywhere counts.
@@ -33,7 +36,7 @@ func signs() []sign {
 		{pattern: line(`.*(Max number of executor failures \(\d+\) reached.*)`), says: "executors lost: $1"},
 		{pattern: line(`.*(ExecutorLostFailure \(.*)`), says: "executors lost: $1"},
 		{pattern: line(`.*KubernetesClientException: .*Message: (.* is forbidden: .*?)\. Received status.*`), says: "the account of the pod lacks a right: $1"},
-		{pattern: line(`.*External scheduler cannot be instantiated.*`), says: "Spark cannot make executors: $0"},
+		{pattern: line(`.*External scheduler cannot be instantiated`), says: "Spark cannot make executors", caused: true},
 		{pattern: line(`.*(?:FileNotFoundException|NoSuchFileException): (?:File )?(.*?)(?: \(No such file or directory\)| does not exist)?`), says: "missing file: $1"},
 		{pattern: line(`.*\[PATH_NOT_FOUND\] Path does not exist: (\S+?)\.? SQLSTATE.*`), says: "missing file: $1"},
 		{pattern: line(`.*(All masters are unresponsive.*)`), says: "the standalone master cannot be reached: $1"},
@@ -57,6 +60,9 @@ func reason(f *dag.Failure, log string, signs []sign) *dag.Failure {
 			m = next
 		}
 		says := string(signs[i].pattern.ExpandString(nil, signs[i].says, log, m))
+		if signs[i].caused {
+			says += causeIn(log[m[1]:], says)
+		}
 		better.Message = short(says) + exitText(f)
 		better.Permanent = better.Permanent || signs[i].permanent
 		if k := signs[i].kind; k != 0 {
@@ -64,11 +70,17 @@ func reason(f *dag.Failure, log string, signs []sign) *dag.Failure {
 		}
 		return &better
 	}
+	if f.ExitCode == exitKilled || f.ExitCode == exitTerminated {
+		return &better // what other threads had logged before is not why
+	}
 	if says := exception(log); says != "" {
 		better.Message = short(says) + exitText(f)
 	}
 	return &better
 }
+
+// The exit statuses of a driver that a signal has ended.
+const exitKilled, exitTerminated = 128 + 9, 128 + 15
 
 // exitText keeps what the base has said, which names the exit status.
 func exitText(f *dag.Failure) string {
@@ -109,15 +121,24 @@ func exception(log string) string {
 		}
 	}
 	found := mainException.FindAllStringSubmatchIndex(log, -1)
-	if found == nil {
+	if len(found) == 0 {
 		found = bareException.FindAllStringSubmatchIndex(log, -1)
+		found = slices.DeleteFunc(found, func(m []int) bool { return besides(log[:m[2]]) })
 	}
-	if found == nil {
+	if len(found) == 0 {
 		return ""
 	}
 	last := found[len(found)-1]
 	text := log[last[2]:last[3]]
 	return text + causeIn(log[last[3]:], text)
+}
+
+// besides reports whether the last line of a log is of something that a driver survives: a warning, or its REST interface when somebody
+// (as we do) has gone before he was answered.
+func besides(log string) bool {
+	log = strings.TrimRight(log, "\r\n")
+	line := log[strings.LastIndexByte(log, '\n')+1:]
+	return strings.Contains(line, " WARN ") || strings.Contains(line, " ERROR ServerRuntime$")
 }
 
 // causeIn names the last cause of an exception, if that says something new.

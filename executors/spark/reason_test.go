@@ -1,6 +1,7 @@
 package spark
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,7 +29,9 @@ func TestReason(t *testing.T) {
 			"Lost task 0.0 in stage 0.0 (TID 0) (localhost executor driver): java.lang.IllegalStateException: task asked to fail"+base),
 		"missinginput": exit(1, "missing file: file:/nope/in"+base),
 		"oom":          dag.NewFailure(dag.FailOOM, 1, "the driver ran out of memory: java.lang.OutOfMemoryError: Java heap space; give it more (driver.memory)"+base),
-		"badmaster":    exit(1, "the standalone master cannot be reached: All masters are unresponsive! Giving up."+base),
+		"noapi": exit(1, "Spark cannot make executors; caused by io.vertx.core.impl.NoStackTraceTimeoutException: "+
+			"The timeout of 10000 ms has been exceeded when getting a connection to kubernetes.default.svc:443"+base),
+		"badmaster": exit(1, "the standalone master cannot be reached: All masters are unresponsive! Giving up."+base),
 	} {
 		text, err := os.ReadFile(filepath.Join("testdata", "logs", log+".log"))
 		if err != nil {
@@ -61,6 +64,29 @@ func TestReasonInterleaved(t *testing.T) {
 		"26/11/21 20:15:00 INFO SparkContext: Invoking stop() from shutdown hook\n"
 	if got := reason(dag.NewFailure(dag.FailExit, 1, "main: Error (exit code 1)"), log, signs()).Message; !strings.HasPrefix(got, "java.lang.IllegalStateException: asked to fail") {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A driver does not end of what its REST interface complains of, and one that was killed of nothing that it had logged.
+func TestReasonBesides(t *testing.T) {
+	t.Parallel()
+	const own, other = "java.lang.IllegalStateException: asked to fail\n\tat demo.App.main(App.java:35)\n",
+		"java.io.UncheckedIOException: org.sparkproject.jetty.io.EofException: Broken pipe\n\tat org.glassfish.jersey.server.X(X.java:1)\n"
+	const info, besides = "26/11/21 23:39:29 INFO BlockManager: here\n",
+		"26/11/21 23:39:29 ERROR ServerRuntime$Responder: Error while closing the output stream in order to commit response.\n"
+	for _, c := range []struct {
+		log, want string
+		exit      int
+	}{
+		{info + own + besides + other, "java.lang.IllegalStateException: asked to fail [main: Error (exit code 1)]", 1},
+		{besides + other, "main: Error (exit code 1)", 1},
+		{info + own, "main: Error (exit code 137)", 137},
+		{info + own, "main: Error (exit code 143)", 143},
+	} {
+		f := dag.NewFailure(dag.FailExit, c.exit, fmt.Sprintf("main: Error (exit code %d)", c.exit))
+		if got := reason(f, c.log, signs()).Message; got != c.want {
+			t.Errorf("%q: got %q, want %q", c.log, got, c.want)
+		}
 	}
 }
 

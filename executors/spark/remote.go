@@ -246,7 +246,7 @@ func (r *remote) launch(ctx context.Context, a executors.Attempt) error {
 		return err
 	}
 	s.driver = driver
-	if s.cancelled { // meanwhile
+	if s.cancelled && !r.closed { // meanwhile
 		r.work.Go(func() { _ = r.master.kill(r.ctx, driver) })
 	}
 	return nil
@@ -262,7 +262,7 @@ func (r *remote) submitOnce(ctx context.Context, a executors.Attempt, request *c
 		return rec.Driver, nil
 	}
 	if known { // the one before us may have submitted it, and not have lived to hear of it
-		driver, err := r.findLost(ctx, rec)
+		driver, err := r.awaitLost(ctx, rec)
 		if err != nil {
 			return "", err
 		}
@@ -285,18 +285,28 @@ func (r *remote) submitOnce(ctx context.Context, a executors.Attempt, request *c
 		return "", errors.Join(fmt.Errorf("%w: the standalone master cannot be reached: %w", executors.ErrAway, err), r.ledger.drop(a.ID))
 	}
 	// The answer was lost: the driver may be there.
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		driver, problem := r.findLost(ctx, rec)
-		switch {
-		case problem == nil && driver != "":
-			return driver, r.settled(rec, driver)
-		case problem == nil:
-			return "", errors.Join(err, r.ledger.drop(a.ID))
-		case errors.Is(problem, executors.ErrNever):
-			return "", problem
+	switch driver, problem := r.awaitLost(ctx, rec); {
+	case problem != nil:
+		return "", errors.Join(problem, err) // it stays recorded
+	case driver != "":
+		return driver, r.settled(rec, driver)
+	}
+	return "", errors.Join(err, r.ledger.drop(a.ID))
+}
+
+// takingTime is how long a standalone master may need to take a submission that has reached it: nothing says that one is on its way.
+const takingTime = 20 * time.Second
+
+// awaitLost looks for the driver of a submission whose answer was lost, for as long as the standalone master may be taking it.
+func (r *remote) awaitLost(ctx context.Context, rec record) (string, error) {
+	until := time.Now().Add(min(takingTime, time.Until(rec.Asked.Add(takingTime))))
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		driver, err := r.findLost(ctx, rec)
+		if driver != "" || err != nil || !time.Now().Before(until) {
+			return driver, err
 		}
 		if !sleep(ctx, wait) {
-			return "", errors.Join(err, ctx.Err())
+			return "", ctx.Err()
 		}
 	}
 }
@@ -395,7 +405,7 @@ func (r *remote) adopt(ctx context.Context, id string) error {
 		return err
 	}
 	if known && rec.Driver == "" {
-		driver, err := r.findLost(ctx, rec)
+		driver, err := r.awaitLost(ctx, rec)
 		if err != nil && !errors.Is(err, executors.ErrNever) {
 			return err
 		}

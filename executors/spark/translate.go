@@ -228,7 +228,7 @@ func (c *Config) driverPod(a executors.Attempt, spec *dag.StageSpec, t template,
 	container := t.container()
 	fieldEnv(container, "POD_NAME", "metadata.name")
 	fieldEnv(container, "POD_NAMESPACE", "metadata.namespace")
-	labels := map[string]string{"spark-role": "driver", "spark-app-selector": appID(a.ID), "spark-app-name": labelValue(p["spark.app.name"])}
+	labels := map[string]string{"spark-role": "driver", labelApp: appID(a.ID), "spark-app-name": labelValue(p["spark.app.name"])}
 	if v := first(app.SparkVersion, c.SparkVersion); v != "" {
 		labels["spark-version"] = v
 	}

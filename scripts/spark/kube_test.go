@@ -7,8 +7,8 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -42,34 +42,37 @@ func kubectlIn(t *testing.T, input string, args ...string) string {
 	return string(out)
 }
 
-const account = `
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: spark}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: spark}
-rules:
-- {apiGroups: [""], resources: [pods, services, configmaps, persistentvolumeclaims], verbs: ["*"]}
-# spark-submit in cluster mode makes one too, from Spark 4.3 on.
-- {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: ["*"]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: spark}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: spark}
-subjects: [{kind: ServiceAccount, name: spark}]
-`
-
-// namespace makes one for a test, with the account that drivers need.
+// namespace makes one for a test, in which Spark has the rights that the manifests give and no more.
 func namespace(t *testing.T) string {
+	t.Helper()
+	return namespaceWith(t, "spark", "spark-submit")
+}
+
+// namespaceWith makes one with what some of deploy/kubernetes describe.
+func namespaceWith(t *testing.T, manifests ...string) string {
 	t.Helper()
 	name := "spark-test-" + strings.ToLower(strings.Trim(newID(t.Name()), "-"))
 	name = strings.NewReplacer("/", "-", "_", "-").Replace(name)
 	kubectl(t, "create", "namespace", name)
 	t.Cleanup(func() { kubectl(t, "delete", "namespace", name, "--wait=false", "--grace-period=0", "--force") })
-	kubectlIn(t, account, "-n", name, "apply", "-f", "-")
+	dir := t.TempDir()
+	text := "namespace: " + name + "\nresources:\n"
+	for _, m := range manifests {
+		path, err := filepath.Abs("../../deploy/kubernetes/" + m)
+		if err == nil {
+			path, err = filepath.Rel(dir, path)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += "- " + path + "\n"
+	}
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// In the manifests, masters are in a namespace of their own.
+	objects := strings.ReplaceAll(kubectl(t, "kustomize", "--load-restrictor=LoadRestrictionsNone", dir), "namespace: argo\n", "namespace: "+name+"\n")
+	kubectlIn(t, objects, "apply", "-f", "-")
 	return name
 }
 
@@ -96,12 +99,14 @@ func openWith(t *testing.T, ns string, mode spark.Mode, helper string) executors
 	}
 	t.Cleanup(cluster.Close)
 	x, err := spark.New(spark.Config{
-		Mode: mode, Image: "clic.test/spark:4.3.0", PullPolicy: "Never", ServiceAccount: "spark", Namespace: ns, Instance: "t-" + ns[len(ns)-8:],
+		Mode: mode, Image: "clic.test/spark:4.3.0", PullPolicy: "Never", ServiceAccount: "spark", Namespace: ns, Instance: instance(ns),
 		SparkVersion: "4.3.0", Poll: time.Second, Grace: 5 * time.Second, StartTimeout: 15 * time.Second, Logger: logger(t),
 		Env: map[string]string{"JDK_JAVA_OPTIONS": small},
 		Conf: map[string]string{
 			"spark.kubernetes.executor.request.cores": "50m", "spark.kubernetes.driver.request.cores": "50m",
 			"spark.kubernetes.driverEnv.JDK_JAVA_OPTIONS": small, "spark.ui.prometheus.enabled": "false",
+			// Spark's 10 s are not much on a machine that is busy with drivers.
+			"spark.kubernetes.driver.connectionTimeout": "60000", "spark.kubernetes.submission.connectionTimeout": "60000",
 		},
 	}, base, cluster)
 	if err != nil {
@@ -110,193 +115,134 @@ func openWith(t *testing.T, ns string, mode spark.Mode, helper string) executors
 	return x
 }
 
+// instance is that of the executors in a namespace.
+func instance(ns string) string { return "t-" + ns[len(ns)-8:] }
+
 func TestNative(t *testing.T)  { testKube(t, spark.Native) }
-func TestClient(t *testing.T)  { testKube(t, spark.Client) }
 func TestCluster(t *testing.T) { testKube(t, spark.Cluster) }
 
+// testKube runs one application of each kind, some at the same time.
 func testKube(t *testing.T, mode spark.Mode) {
 	ns := namespace(t)
 	x := open(t, ns, mode)
 	w := started(t, x)
 	recovered(t, x, 1)
-	for _, e := range []outcome{
+	all(t, x, w, []outcome{
 		{"jvm", jvm(inImage, "pi", "2"), 0, 0, "pi is about"},
 		{"python", python(inImage, "pi", "2"), 0, 0, "pi is about"},
 		{"fail", jvm(inImage, "fail"), dag.FailExit, 1, "asked to fail"},
 		{"exit", python(inImage, "exit", "3"), dag.FailExit, 3, "exit code 3"},
 		{"heap", jvm(inImage, "oom"), dag.FailOOM, 1, "OutOfMemoryError"},
+		// The heap fits into the container, and what a JVM has beside it does not.
+		{"memory", jvm(inImage, "oom").with(app{"driver": app{"memory": "512m", "overhead": "1m"}}), dag.FailOOM, 137, "killed it for want of memory"},
 		{"class", jvm(inImage).with(app{"mainClass": "demo.Nope"}), dag.FailExit, 101, "wrong class: there is no class demo.Nope"},
 		{"file", python("local:///nope"), dag.FailExit, 2, "missing file: /nope/app.py"},
 		{"image", jvm(inImage).with(app{"image": "clic.test/none:1"}), dag.FailLaunch, 0, "image"},
+	})
+	for _, c := range []struct {
+		name string
+		args []string // of the application's stages
+		run  func(t *testing.T, id string)
+	}{
+		{"cancel", []string{"100", "2", "500"}, func(t *testing.T, id string) {
+			if s := w.busy(id); !strings.Contains(s.Progress.Message, "jobs done") || !strings.Contains(s.Info, "application spark-") {
+				t.Errorf("progress %+v, info %q", s.Progress, s.Info)
+			}
+			itsExecutors := executorsOf(t, ns, id)
+			cancelled(t, x, w, id)
+			kubectl(t, "-n", ns, "wait", "--for=delete", "pod", "-l", itsExecutors, "--timeout=60s")
+		}},
+		{"driver deleted", []string{"100", "2", "500"}, func(t *testing.T, id string) {
+			w.busy(id)
+			kubectl(t, "-n", ns, "delete", "pod", driverPod(t, ns, id), "--grace-period=1", "--wait=false")
+			w.failed(id, dag.FailLost, -1, "somebody else deleted")
+		}},
+		{"driver killed", []string{"100", "2", "500"}, func(t *testing.T, id string) {
+			w.busy(id)
+			kubectl(t, "-n", ns, "exec", driverPod(t, ns, id), "--", "sh", "-c", "kill -9 $(pidof java)")
+			w.failed(id, dag.FailExit, 137, "exit code 137")
+		}},
+		{"executor killed", []string{"20", "2", "500"}, func(t *testing.T, id string) {
+			w.busy(id)
+			victim := strings.TrimSpace(kubectl(t, "-n", ns, "get", "pods", "-l", executorsOf(t, ns, id), "-o", "jsonpath={.items[0].metadata.name}"))
+			kubectl(t, "-n", ns, "exec", victim, "--", "sh", "-c", "kill -9 $(pidof java)")
+			w.succeeded(id)
+		}},
 	} {
-		t.Run(e.name, func(t *testing.T) { e.ends(t, x, w) })
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			id := newID(strings.ReplaceAll(c.name, " ", "-"))
+			launch(t, x, attempt(t, id, jvm(inImage, append([]string{"stages"}, c.args...)...), 1))
+			c.run(t, id)
+		})
 	}
-	t.Run("progress and cancel", func(t *testing.T) {
-		id := newID("cancel")
-		launch(t, x, attempt(t, id, jvm(inImage, "stages", "100", "2", "500"), 1))
-		if s := w.busy(id); !strings.Contains(s.Progress.Message, "jobs done") || !strings.Contains(s.Info, "application spark-") {
-			t.Errorf("progress %+v, info %q", s.Progress, s.Info)
-		}
-		if err := x.Cancel(t.Context(), id, time.Second); err != nil {
-			t.Fatal(err)
-		}
-		if s := w.end(id); s.Phase != dag.AttemptStopped {
-			t.Errorf("got %+v", s)
-		}
-	})
-	t.Run("driver killed", func(t *testing.T) {
-		id := newID("killed")
-		launch(t, x, attempt(t, id, jvm(inImage, "stages", "100", "2", "500"), 1))
-		w.busy(id)
-		kubectl(t, "-n", ns, "delete", "pod", driverPod(t, ns), "--grace-period=1", "--wait=false")
-		w.failed(id, dag.FailLost, -1, "somebody else deleted")
-	})
-	t.Run("executor killed", func(t *testing.T) {
-		id := newID("survives")
-		launch(t, x, attempt(t, id, jvm(inImage, "stages", "20", "2", "500"), 1))
-		w.busy(id)
-		kubectl(t, "-n", ns, "delete", "pod", "-l", "spark-role=executor", "--field-selector=status.phase=Running", "--grace-period=0", "--force")
-		w.succeeded(id)
-	})
 	t.Run("no resources", func(t *testing.T) {
+		t.Parallel()
 		id := newID("large")
-		a := jvm(inImage, "pi", "2")
-		a["executor"] = app{"memory": "900g", "instances": 1}
-		launch(t, x, attempt(t, id, a, 1))
+		launch(t, x, attempt(t, id, jvm(inImage, "pi", "2").with(app{"executor": app{"memory": "900g", "instances": 1}}), 1))
 		w.until(id, "what it waits for", func(s *executors.Sighting) bool {
 			return s.Progress != nil && strings.Contains(s.Progress.Message, "waits for executors: ") && strings.Contains(s.Progress.Message, "Insufficient memory")
 		})
-		if err := x.Cancel(t.Context(), id, time.Second); err != nil {
-			t.Fatal(err)
-		}
-		w.end(id)
+		cancelled(t, x, w, id)
 	})
 }
 
-// driverPod is the name of the one driver that runs in a namespace.
-func driverPod(t *testing.T, ns string) string {
+// In client mode spark-submit is the driver; all else is as in mode native.
+func TestClient(t *testing.T) {
+	x := open(t, namespace(t), spark.Client)
+	w := started(t, x)
+	recovered(t, x, 1)
+	all(t, x, w, []outcome{
+		{"jvm", jvm(inImage, "pi", "2"), 0, 0, "pi is about"},
+		{"python", python(inImage, "pi", "2"), 0, 0, "pi is about"},
+		{"fail", python(inImage, "fail"), dag.FailExit, 1, "asked to fail"},
+		{"class", jvm(inImage).with(app{"mainClass": "demo.Nope"}), dag.FailExit, 101, "wrong class: there is no class demo.Nope"},
+	})
+}
+
+// all runs applications to their ends, some at the same time.
+func all(t *testing.T, x executors.Executor, w *watcher, outcomes []outcome) {
+	for _, e := range outcomes {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			e.ends(t, x, w)
+		})
+	}
+}
+
+// cancelled cancels an attempt, and waits for its end.
+func cancelled(t *testing.T, x executors.Executor, w *watcher, id string) {
 	t.Helper()
-	names := strings.Fields(kubectl(t, "-n", ns, "get", "pods", "-l", "spark-role=driver", "--field-selector=status.phase=Running", "-o", "jsonpath={.items[*].metadata.name}"))
+	if err := x.Cancel(t.Context(), id, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.end(id); s.Phase != dag.AttemptStopped {
+		t.Errorf("got %+v", s)
+	}
+}
+
+// driverPod is the name of the driver of an attempt that runs.
+func driverPod(t *testing.T, ns, id string) string {
+	t.Helper()
+	names := driver(t, ns, id, "{.items[*].metadata.name}")
 	if len(names) != 1 {
 		t.Fatalf("the drivers are %q", names)
 	}
 	return names[0]
 }
 
-// A master that is started again finds its driver; launching again begins none, whoever submitted it having gone.
-func TestNativeAdopts(t *testing.T)  { testAdopts(t, spark.Native) }
-func TestClusterAdopts(t *testing.T) { testAdopts(t, spark.Cluster) }
-
-func testAdopts(t *testing.T, mode spark.Mode) {
-	ns, id := namespace(t), newID("adopted")
-	a := attempt(t, id, jvm(inImage, "stages", "30", "2", "500"), 1)
-	first := open(t, ns, mode)
-	w := started(t, first)
-	recovered(t, first, 1)
-	launch(t, first, a)
-	w.busy(id)
-	before := driverPod(t, ns)
-	stop(t, first)
-	if mode == spark.Cluster { // the submitter is lost
-		kubectl(t, "-n", ns, "delete", "jobs", "--all", "--cascade=foreground")
-	}
-	second := open(t, ns, mode)
-	w = started(t, second)
-	a.Epoch = 2
-	recovered(t, second, 2, a)
-	w.busy(id)
-	launch(t, second, a)
-	if after := driverPod(t, ns); after != before {
-		t.Errorf("the driver is %s, and was %s", after, before)
-	}
-	w.succeeded(id)
-	logged(t, second, id, "job 30 of 30")
-	if got := apps(t, ns); len(got) != 1 {
-		t.Errorf("the applications are %q", got)
-	}
-}
-
-// apps are the applications that had drivers in a namespace.
-func apps(t *testing.T, ns string) []string {
+// executorsOf is the selector of the executors of an attempt that runs.
+func executorsOf(t *testing.T, ns, id string) string {
 	t.Helper()
-	return strings.Fields(kubectl(t, "-n", ns, "get", "pods", "-l", "spark-role=driver", "-o", "jsonpath={.items[*].metadata.labels.spark-app-selector}"))
-}
-
-// An account that lacks a right makes the submission fail half-way: the driver is there already, and is deleted again.
-func TestClusterForbidden(t *testing.T) {
-	ns, id := namespace(t), newID("forbidden")
-	kubectl(t, "-n", ns, "patch", "role", "spark", "--type=json", `-p=[{"op": "remove", "path": "/rules/1"}]`)
-	x := open(t, ns, spark.Cluster)
-	w := started(t, x)
-	recovered(t, x, 1)
-	launch(t, x, attempt(t, id, jvm(inImage, "pi", "2"), 1))
-	w.failed(id, dag.FailExit, 1, "networkpolicies")
-}
-
-// With the stage helper in the driver's pod, what the program prints is the stage's result.
-func TestNativeResult(t *testing.T) {
-	ns, id := namespace(t), newID("result")
-	x := openWith(t, ns, spark.Native, "clic.test/stage:1")
-	w := started(t, x)
-	recovered(t, x, 1)
-	a := attempt(t, id, python(inImage, "pi", "2"), 1)
-	a.Spec.CaptureResult = true
-	launch(t, x, a)
-	w.succeeded(id)
-	if s := w.end(id); s.Outputs == nil || s.Outputs.Result == nil || !strings.Contains(*s.Outputs.Result, "pi is about") {
-		t.Errorf("the outputs are %+v", s.Outputs)
+	ids := driver(t, ns, id, "{.items[*].metadata.labels.spark-app-selector}")
+	if len(ids) != 1 {
+		t.Fatalf("the applications are %q", ids)
 	}
+	return "spark-role=executor,spark-app-selector=" + ids[0]
 }
 
-// A paused application begins anew when it goes on, in the same attempt.
-func TestNativePause(t *testing.T) {
-	ns, id := namespace(t), newID("pause")
-	x := open(t, ns, spark.Native)
-	w := started(t, x)
-	recovered(t, x, 1)
-	a := attempt(t, id, jvm(inImage, "stages", "4", "2", "500"), 1)
-	launch(t, x, a)
-	w.runs(id)
-	if err := x.(executors.Pauser).Pause(t.Context(), id, time.Second); err != nil {
-		t.Fatal(err)
-	}
-	w.until(id, "its pause", func(s *executors.Sighting) bool { return s.Phase == dag.AttemptStopped && s.Kept })
-	launch(t, x, a)
-	w.until(id, "its success", func(s *executors.Sighting) bool { return s.Phase == dag.AttemptSucceeded })
-	logged(t, x, id, "job 4 of 4")
-}
-
-// Launches of the same attempt by several masters at once make one driver.
-func TestClusterOnce(t *testing.T) {
-	ns, id := namespace(t), newID("once")
-	a := attempt(t, id, jvm(inImage, "pi", "2"), 1)
-	var wg sync.WaitGroup
-	var w *watcher
-	for range 2 {
-		x := open(t, ns, spark.Cluster)
-		w = started(t, x)
-		recovered(t, x, 1, a)
-		wg.Go(func() { launch(t, x, a) })
-	}
-	wg.Wait()
-	w.until(id, "its success", func(s *executors.Sighting) bool { return s.Phase == dag.AttemptSucceeded })
-	if got := apps(t, ns); len(got) != 1 {
-		t.Errorf("the applications are %q", got)
-	}
-}
-
-// Drivers that nobody asks for any more are deleted.
-func TestClusterOrphans(t *testing.T) {
-	ns, id := namespace(t), newID("orphan")
-	x := open(t, ns, spark.Cluster)
-	w := started(t, x)
-	recovered(t, x, 1)
-	launch(t, x, attempt(t, id, jvm(inImage, "stages", "100", "2", "500"), 1))
-	w.runs(id)
-	pod := driverPod(t, ns)
-	stop(t, x)
-	second := open(t, ns, spark.Cluster)
-	started(t, second)
-	recovered(t, second, 2)
-	kubectl(t, "-n", ns, "wait", "--for=delete", "pod/"+pod, "--timeout=60s")
+// driver asks for something of the driver of an attempt that runs. Applications are called as their attempts unless they say otherwise.
+func driver(t *testing.T, ns, id, path string) []string {
+	t.Helper()
+	return strings.Fields(kubectl(t, "-n", ns, "get", "pods", "-l", "spark-role=driver,spark-app-name="+id, "--field-selector=status.phase=Running", "-o", "jsonpath="+path))
 }

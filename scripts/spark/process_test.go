@@ -126,16 +126,24 @@ func TestLocalAdopts(t *testing.T) {
 	logged(t, second, id, "job 20 of 20")
 }
 
-// A stage of the CLIC form whose line is one spark-submit command runs as an application too.
-func TestLocalSubmitLine(t *testing.T) {
-	apps, id := getenv(t, "CLIC_SPARK_APPS"), newID("line")
+// A container whose command is spark-submit runs as an application: where, says the configuration. A stage of the CLIC form whose line calls
+// spark-submit is a program like any other, and is left as it is.
+func TestLocalSubmit(t *testing.T) {
+	apps := getenv(t, "CLIC_SPARK_APPS")
 	x := processes(t, t.TempDir(), inProcess(t))
 	w := started(t, x)
 	recovered(t, x, 1)
-	a := attempt(t, id, nil, 1)
-	a.Spec.Plugin, a.Spec.TemplateJSON, a.Spec.Shell, a.Spec.Form = "", nil, true, dag.FormCLIC
-	a.Spec.Args = []string{"spark-submit --master yarn --driver-memory 512m --class demo.App " + apps + "/demo.jar pi 2"}
-	launch(t, x, a)
-	w.succeeded(id)
-	logged(t, x, id, "pi is about")
+	command := attempt(t, newID("command"), nil, 1)
+	command.Spec.Plugin, command.Spec.TemplateJSON = "", nil
+	command.Spec.Command = []string{"spark-submit"}
+	command.Spec.Args = []string{"--master", "yarn", "--driver-memory", "512m", "--class", "demo.App", apps + "/demo.jar", "pi", "2"}
+	line := attempt(t, newID("line"), nil, 1)
+	line.Spec.Plugin, line.Spec.TemplateJSON, line.Spec.Shell, line.Spec.Form = "", nil, true, dag.FormCLIC
+	line.Spec.Args = []string{"SPARK_LOCAL_IP=127.0.0.1 " + getenv(t, "SPARK_HOME") + "/bin/spark-submit --master 'local[2]' --driver-memory 512m --class demo.App " +
+		apps + "/demo.jar pi 2"}
+	for _, a := range []executors.Attempt{command, line} {
+		launch(t, x, a)
+		w.succeeded(a.ID)
+		logged(t, x, a.ID, "pi is about")
+	}
 }

@@ -3,11 +3,15 @@
 package spark
 
 import (
+	"bytes"
+	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -87,24 +91,44 @@ func TestStandaloneClusterAdopts(t *testing.T) {
 	w.succeeded(id)
 }
 
-// The answer to a submission is lost: the driver is found, and not submitted again.
+// The answer to a submission is lost: the driver is found, and not submitted again, also where the standalone master takes it only later.
 func TestStandaloneClusterAnswerLost(t *testing.T) {
 	target, err := url.Parse(getenv(t, "CLIC_SPARK_REST"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	for name, late := range map[string]time.Duration{"taken": 0, "late": 3 * time.Second} {
+		t.Run(name, func(t *testing.T) { testAnswerLost(t, httputil.NewSingleHostReverseProxy(target), late) })
+	}
+}
+
+func testAnswerLost(t *testing.T, proxy http.Handler, late time.Duration) {
 	var submitted atomic.Int32
-	proxy := httputil.NewSingleHostReverseProxy(target)
+	var work sync.WaitGroup
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasSuffix(r.URL.Path, "/create") {
 			proxy.ServeHTTP(w, r)
 			return
 		}
 		submitted.Add(1)
-		proxy.ServeHTTP(httptest.NewRecorder(), r)
-		panic(http.ErrAbortHandler) // the master has it, and nobody hears of that
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		again := r.Clone(context.WithoutCancel(r.Context()))
+		again.Body = io.NopCloser(bytes.NewReader(body))
+		taken := make(chan struct{})
+		work.Go(func() {
+			defer close(taken)
+			<-time.After(late)
+			proxy.ServeHTTP(httptest.NewRecorder(), again)
+		})
+		if late == 0 {
+			<-taken
+		}
+		panic(http.ErrAbortHandler) // the master has it, or will have it, and nobody hears of that
 	}))
-	t.Cleanup(server.Close)
+	t.Cleanup(func() { server.Close(); work.Wait() })
 	dir, id := t.TempDir(), newID("lost")
 	x := remote(t, dir, server.URL)
 	w := started(t, x)

@@ -227,6 +227,17 @@ func logged(t *testing.T, x executors.Executor, id, text string) {
 	if err != nil || !strings.Contains(string(b), text) {
 		t.Errorf("%s: the log lacks %q (%v):\n%s", id, text, err, b)
 	}
+	notRefused(t, id, string(b))
+}
+
+// notRefused looks in a driver's log for what the cluster did not let it do.
+func notRefused(t *testing.T, id, log string) {
+	t.Helper()
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, " is forbidden: ") {
+			t.Errorf("%s was refused something: %s", id, line)
+		}
+	}
 }
 
 func logger(t *testing.T) *slog.Logger {

@@ -112,12 +112,20 @@ func (c *Cluster) Watch(ctx context.Context, namespace, selector string, each fu
 
 // Proxy reads from a server in a pod. See spark.Pods.
 func (c *Cluster) Proxy(ctx context.Context, namespace, pod string, port int, path string) ([]byte, error) {
-	b, err := c.client.CoreV1().Pods(namespace).ProxyGet("http", pod, strconv.Itoa(port), path, nil).DoRaw(ctx)
+	body, err := c.client.CoreV1().Pods(namespace).ProxyGet("http", pod, strconv.Itoa(port), path, nil).Stream(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot ask pod %s/%s: %w", namespace, pod, err)
 	}
+	defer func() { _ = body.Close() }() // only read from
+	b, err := io.ReadAll(io.LimitReader(body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the answer of pod %s/%s: %w", namespace, pod, err)
+	}
 	return b, nil
 }
+
+// maxAnswer bounds what is read of an answer, in bytes.
+const maxAnswer = 16 << 20
 
 // Delete deletes a pod. See spark.Pods.
 func (c *Cluster) Delete(ctx context.Context, namespace, pod string, grace time.Duration) error {
