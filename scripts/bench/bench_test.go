@@ -32,7 +32,7 @@ func TestEveryRigWorks(t *testing.T) {
 		if rest, ok := strings.CutPrefix(m.name, "redis-"); ok {
 			figure = "redis/" + rest
 		}
-		if !m.cluster && chosen.MatchString(m.name) && !strings.Contains(out.String(), "\n"+figure) {
+		if m.needs == nothing && chosen.MatchString(m.name) && !strings.Contains(out.String(), "\n"+figure) {
 			t.Errorf("no figure of %s in\n%s", m.name, out.String())
 		}
 	}
@@ -56,6 +56,8 @@ func TestList(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"-list -only ^(step|kube-real)$", "step\n"},
 		{"-list -cluster -only ^(step|kube-real)$", "kube-real\n"},
+		{"-list -spark -only launch|step", "spark-launch\n"},
+		{"-list -hdfs", "hdfs-head\n"},
 	} {
 		var out, errs bytes.Buffer
 		if err := run(t.Context(), strings.Fields(c.args), &out, &errs); err != nil || out.String() != c.want {
@@ -64,12 +66,14 @@ func TestList(t *testing.T) {
 	}
 }
 
-// Without a cluster there are no figures of one, and it is said so.
-func TestNoCluster(t *testing.T) {
-	t.Setenv("KUBECONFIG", "")
-	var out, errs bytes.Buffer
-	err := run(t.Context(), []string{"-cluster", "-dir", t.TempDir()}, &out, &errs)
-	if err == nil || !strings.Contains(err.Error(), "KUBECONFIG") || strings.Contains(out.String(), "\nkube/") {
-		t.Errorf("%v\n%s", err, out.String())
+// Without what is needed there are no figures of it, and it is said so.
+func TestWithoutWhatIsNeeded(t *testing.T) {
+	for option, variable := range map[string]string{"-cluster": "KUBECONFIG", "-spark": "SPARK_HOME", "-hdfs": "HADOOP_CONF_DIR"} {
+		t.Setenv(variable, "")
+		var out, errs bytes.Buffer
+		err := run(t.Context(), []string{option, "-dir", t.TempDir()}, &out, &errs)
+		if err == nil || !strings.Contains(err.Error(), variable) || strings.Contains(out.String(), " aim ") {
+			t.Errorf("%s: %v\n%s", option, err, out.String())
+		}
 	}
 }

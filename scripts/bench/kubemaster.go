@@ -50,6 +50,15 @@ var listens = regexp.MustCompile(`listens on (\S+),`)
 
 // startMaster starts a master whose stages run on the simulated nodes of the cluster.
 func (b *bench) startMaster(c *cluster) (*masterProcess, error) {
+	k := c.kubeConfig(true)
+	return b.startMasterWith(map[string]any{
+		"executors": map[string]string{"*": "kube"},
+		"kube":      map[string]any{"namespace": k.Namespace, "instance": k.Instance, "node-selector": k.NodeSelector, "tolerations": k.Tolerations},
+	})
+}
+
+// startMasterWith starts a master with settings, to which it adds the address and the directory for its data.
+func (b *bench) startMasterWith(settings map[string]any) (*masterProcess, error) {
 	program, err := b.masterProgram()
 	if err != nil {
 		return nil, err
@@ -58,11 +67,8 @@ func (b *bench) startMaster(c *cluster) (*masterProcess, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := c.kubeConfig(true)
-	config, err := json.Marshal(map[string]any{ // which is YAML too
-		"listen": "127.0.0.1:0", "data-dir": filepath.Join(dir, "data"), "executors": map[string]string{"*": "kube"},
-		"kube": map[string]any{"namespace": k.Namespace, "instance": k.Instance, "node-selector": k.NodeSelector, "tolerations": k.Tolerations},
-	})
+	settings["listen"], settings["data-dir"] = "127.0.0.1:0", filepath.Join(dir, "data")
+	config, err := json.Marshal(settings) // which is YAML too
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,12 @@
 // Command bench measures the project and prints one line per figure, with what was measured under which conditions, and the aim
 // where there is one.
 //
-//	go run ./scripts/bench [-only REGEXP] [-quick] [-dir DIRECTORY] [-profile FILE] [-cluster] [-list]
+//	go run ./scripts/bench [-only REGEXP] [-quick] [-dir DIRECTORY] [-profile FILE] [-cluster|-spark|-hdfs] [-list]
 //
 // Figures that need a Kubernetes cluster are taken with -cluster, and only those: the program then has to run where the cluster that
-// KUBECONFIG names can be reached (scripts/cluster.sh exec).
+// KUBECONFIG names can be reached (scripts/cluster.sh exec). The same goes for -spark, for which the cluster has to have the Spark image
+// and SPARK_HOME has to name a Spark (scripts/spark.sh load and env), and for -hdfs with the HDFS of HADOOP_CONF_DIR (scripts/hdfs.sh
+// exec).
 //
 // Figures that depend on a disk are taken in a fresh directory below -dir (the directory for temporary files, unless told). What is
 // compared runs in turn, and of several rounds the median counts. The program measures and judges nothing: a machine that does
@@ -53,11 +55,25 @@ type bench struct {
 	quick bool
 }
 
-// measurement is one rig, which prints some figures. Some need a cluster.
+// need is what a rig needs beside this machine.
+type need int
+
+const (
+	nothing        need = iota
+	aCluster            // of Kubernetes, with simulated nodes
+	sparkInCluster      // a cluster with the Spark image in it, and a Spark here
+	anHDFS
+)
+
+func (n need) String() string {
+	return [...]string{"nothing", "a Kubernetes cluster", "Spark and a Kubernetes cluster with its image", "an HDFS"}[n]
+}
+
+// measurement is one rig, which prints some figures.
 type measurement struct {
-	name    string
-	run     func(*bench) error
-	cluster bool
+	name  string
+	run   func(*bench) error
+	needs need
 }
 
 // measurements are all that there is, in the order in which they are made. Those that make many small files come first: on some
@@ -77,17 +93,26 @@ var measurements = []measurement{
 	{name: "redis-recovery", run: redisRecovery},
 	{name: "thrift", run: thriftCalls},
 	{name: "version", run: startUp},
-	{name: "kube-real", run: kubeReal, cluster: true},
-	{name: "kube-steps", run: kubeSteps, cluster: true},
-	{name: "kube-tasks", run: kubeTasks, cluster: true},
-	{name: "kube-dag", run: kubeDAG, cluster: true},
+	{name: "kube-real", run: kubeReal, needs: aCluster},
+	{name: "kube-steps", run: kubeSteps, needs: aCluster},
+	{name: "kube-tasks", run: kubeTasks, needs: aCluster},
+	{name: "kube-dag", run: kubeDAG, needs: aCluster},
+	{name: "spark-launch", run: sparkLaunch, needs: sparkInCluster},
+	{name: "spark-at-once", run: sparkAtOnce, needs: sparkInCluster},
+	{name: "hdfs-head", run: hdfsHead, needs: anHDFS},
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	only := flags.String("only", "", "measure only what matches this `REGEXP`: chain, fanout, step, plan, events, large, redis-…, thrift, version, kube-…")
-	inCluster := flags.Bool("cluster", false, "measure what needs a Kubernetes cluster, instead of what does not")
+	only := flags.String("only", "", "measure only what matches this `REGEXP`: chain, fanout, step, plan, events, large, redis-…, thrift, version, kube-…, spark-…, hdfs-…")
+	needs := nothing
+	for name, n := range map[string]need{"cluster": aCluster, "spark": sparkInCluster, "hdfs": anHDFS} {
+		flags.BoolFunc(name, fmt.Sprintf("measure what needs %s, instead of what needs nothing", n), func(string) error {
+			needs = n
+			return nil
+		})
+	}
 	list := flags.Bool("list", false, "only say what would be measured")
 	profile := flags.String("profile", "", "write a CPU profile of this program to `FILE`")
 	quick := flags.Bool("quick", false, "smaller sizes and fewer rounds: to see that it works, not to tell figures")
@@ -100,7 +125,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	these := slices.DeleteFunc(slices.Clone(measurements), func(m measurement) bool {
-		return m.cluster != *inCluster || !chosen.MatchString(m.name)
+		return m.needs != needs || !chosen.MatchString(m.name)
 	})
 	if *list {
 		for _, m := range these {
