@@ -125,10 +125,11 @@ func testOutputOfFailed(b *bench) {
 // A file that an earlier run left in the same place is not this one's output.
 func testOutputStale(b *bench) {
 	b.write("old", "from an earlier run")
-	// File times are coarse: the attempt has to begin at a later one.
+	// The attempt has to begin at a later time. A file's may be as coarse as a tick of the system (10 ms at most), or finer, as Linux
+	// has it of files that somebody looks at: later is by more than a tick.
 	b.until("the file system's clock to go on", func() bool {
 		b.write("now", "now")
-		return changed(b, "now").After(changed(b, "old"))
+		return changed(b, "now").Sub(changed(b, "old")) > 20*time.Millisecond
 	})
 	s := b.files("stale", "true", dag.OutputFile{Name: "p", Path: b.path("old")})
 	b.wantFailure(s, dag.FailOutput, 0)

@@ -15,6 +15,8 @@ func TestMovers(t *testing.T) {
 		expect := func(want ...string) {
 			t.Helper()
 			synctest.Wait()
+			m.mu.Lock() // under which it tells
+			defer m.mu.Unlock()
 			if slices.Sort(told); !slices.Equal(told, want) {
 				t.Errorf("%q were told, want %q", told, want)
 			}
