@@ -24,9 +24,15 @@ func hdfs(t *testing.T, args ...string) string {
 }
 
 // The application, its data, what it makes and its event log are all in HDFS.
-func TestNativeHDFS(t *testing.T) {
+func TestHDFS(t *testing.T) {
+	for _, mode := range []spark.Mode{spark.Native, spark.Client, spark.Cluster} {
+		t.Run(string(mode), func(t *testing.T) { testHDFS(t, mode) })
+	}
+}
+
+func testHDFS(t *testing.T, mode spark.Mode) {
 	uri := strings.TrimSuffix(getenv(t, "CLIC_HDFS_URI"), "/")
-	dir := "/" + newID("native")
+	dir := "/" + newID("data")
 	var csv strings.Builder
 	csv.WriteString("k,v\n")
 	for i := range 100_000 {
@@ -39,7 +45,7 @@ func TestNativeHDFS(t *testing.T) {
 	hdfs(t, "-mkdir", "-p", dir+"/events")
 	hdfs(t, "-put", filepath.Join(local, "in.csv"), filepath.Join(getenv(t, "CLIC_SPARK_APPS"), "demo.jar"), filepath.Join(getenv(t, "CLIC_SPARK_APPS"), "app.py"), dir)
 
-	x := open(t, namespace(t), spark.Native)
+	x := open(t, namespace(t), mode)
 	w := started(t, x)
 	recovered(t, x, 1)
 	for name, describe := range map[string]func(dir string, args ...string) app{"jvm": jvm, "python": python} {

@@ -5,6 +5,7 @@ package spark
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -101,7 +102,8 @@ func openWith(t *testing.T, ns string, mode spark.Mode, helper string) executors
 	x, err := spark.New(spark.Config{
 		Mode: mode, Image: "clic.test/spark:4.3.0", PullPolicy: "Never", ServiceAccount: "spark", Namespace: ns, Instance: instance(ns),
 		SparkVersion: "4.3.0", Poll: time.Second, Grace: 5 * time.Second, StartTimeout: 15 * time.Second, Logger: logger(t),
-		Env: map[string]string{"JDK_JAVA_OPTIONS": small},
+		// The user of spark-submit is that of the executors, in mode cluster, whatever the driver's environment says.
+		Env: map[string]string{"JDK_JAVA_OPTIONS": small, "HADOOP_USER_NAME": "root"},
 		Conf: map[string]string{
 			"spark.kubernetes.executor.request.cores": "50m", "spark.kubernetes.driver.request.cores": "50m",
 			"spark.kubernetes.driverEnv.JDK_JAVA_OPTIONS": small, "spark.ui.prometheus.enabled": "false",
@@ -119,6 +121,7 @@ func openWith(t *testing.T, ns string, mode spark.Mode, helper string) executors
 func instance(ns string) string { return "t-" + ns[len(ns)-8:] }
 
 func TestNative(t *testing.T)  { testKube(t, spark.Native) }
+func TestClient(t *testing.T)  { testKube(t, spark.Client) }
 func TestCluster(t *testing.T) { testKube(t, spark.Cluster) }
 
 // testKube runs one application of each kind, some at the same time.
@@ -159,8 +162,12 @@ func testKube(t *testing.T, mode spark.Mode) {
 		}},
 		{"driver killed", []string{"100", "2", "500"}, func(t *testing.T, id string) {
 			w.busy(id)
-			kubectl(t, "-n", ns, "exec", driverPod(t, ns, id), "--", "sh", "-c", "kill -9 $(pidof java)")
-			w.failed(id, dag.FailExit, 137, "exit code 137")
+			signal, exit := "KILL", 137
+			if mode == spark.Client { // it is the first process of its container, which nobody inside can kill
+				signal, exit = "TERM", 143
+			}
+			kubectl(t, "-n", ns, "exec", driverPod(t, ns, id), "--", "sh", "-c", "kill -"+signal+" $(pidof java)")
+			w.failed(id, dag.FailExit, exit, fmt.Sprintf("exit code %d", exit))
 		}},
 		{"executor killed", []string{"20", "2", "500"}, func(t *testing.T, id string) {
 			w.busy(id)
@@ -184,19 +191,6 @@ func testKube(t *testing.T, mode spark.Mode) {
 			return s.Progress != nil && strings.Contains(s.Progress.Message, "waits for executors: ") && strings.Contains(s.Progress.Message, "Insufficient memory")
 		})
 		cancelled(t, x, w, id)
-	})
-}
-
-// In client mode spark-submit is the driver; all else is as in mode native.
-func TestClient(t *testing.T) {
-	x := open(t, namespace(t), spark.Client)
-	w := started(t, x)
-	recovered(t, x, 1)
-	all(t, x, w, []outcome{
-		{"jvm", jvm(inImage, "pi", "2"), 0, 0, "pi is about"},
-		{"python", python(inImage, "pi", "2"), 0, 0, "pi is about"},
-		{"fail", python(inImage, "fail"), dag.FailExit, 1, "asked to fail"},
-		{"class", jvm(inImage).with(app{"mainClass": "demo.Nope"}), dag.FailExit, 101, "wrong class: there is no class demo.Nope"},
 	})
 }
 

@@ -50,7 +50,7 @@ func TestMasterKilled(t *testing.T) {
 	for _, c := range []struct {
 		mode  spark.Mode
 		redis bool
-	}{{spark.Native, false}, {spark.Cluster, true}} {
+	}{{spark.Native, false}, {spark.Client, false}, {spark.Cluster, true}} {
 		t.Run(string(c.mode), func(t *testing.T) {
 			store := ""
 			if c.redis {
@@ -106,9 +106,15 @@ func testKilled(t *testing.T, mode spark.Mode, store string) {
 
 // What is suspended has no driver, whether the master lives on or not, and runs once it is to go on.
 func TestMasterSuspended(t *testing.T) {
+	for _, mode := range []spark.Mode{spark.Native, spark.Client, spark.Cluster} {
+		t.Run(string(mode), func(t *testing.T) { testSuspended(t, mode) })
+	}
+}
+
+func testSuspended(t *testing.T, mode spark.Mode) {
 	t.Parallel()
-	ns := namespaceWith(t, masterRights...)
-	m := newMaster(t, ns, spark.Native, "", "/"+newID("suspended"))
+	ns := namespaceWith(t, append([]string{"spark-submit"}, masterRights...)...)
+	m := newMaster(t, ns, mode, "", "/"+newID("suspended"))
 	count := countDrivers(t, ns)
 	task := m.submit(true, jvm(inImage, "stages", "4", "2", "500"))
 	suspended := func(s *thriftmaster.StageInfo) bool {
