@@ -99,12 +99,10 @@ func (c *cleaning) place(name string) (spot, bool) {
 }
 
 // forgetting claims the outputs of tasks whose time has come.
-func (c *cleaning) forgetting(e *engine.Engine) func(ctx context.Context, tasks []string) {
-	return func(ctx context.Context, tasks []string) {
-		for _, task := range tasks {
-			if err := c.claim(ctx, e, task, c.m.cfg.DeleteOutputs); err != nil && !errors.Is(err, store.ErrNotFound) {
-				c.m.log.Warn("cannot find the outputs of an old task; they stay", "task", task, "error", err)
-			}
+func (c *cleaning) forgetting(ctx context.Context, e *engine.Engine, tasks []string) {
+	for _, task := range tasks {
+		if err := c.claim(ctx, e, task, c.m.cfg.DeleteOutputs); err != nil && !errors.Is(err, store.ErrNotFound) {
+			c.m.log.Warn("cannot find the outputs of an old task; they stay", "task", task, "error", err)
 		}
 	}
 }
@@ -182,8 +180,11 @@ func (c *cleaning) remove(ctx context.Context, places []spot) {
 	}
 }
 
-// kept are the places that tasks declare which are kept. What is not known of a path ends it: all that begins like that may be meant.
-type kept []struct {
+// kept are the places that tasks declare which are kept.
+type kept []keptSpot
+
+// keptSpot is one of them. What is not known of a path ends it: unless it is whole, all that begins like that may be meant.
+type keptSpot struct {
 	task  string
 	fsys  dfs.FS
 	begin string
@@ -236,7 +237,7 @@ func (c *cleaning) declare(all kept, task, name string) kept {
 		// Whatever it becomes may be below any of them.
 		for _, top := range c.m.cfg.ResultDirs {
 			if fsys, at, err := c.m.files.locate(top, []string{top}); err == nil && (begin == "" || strings.HasPrefix(top, begin)) {
-				all = append(all, kept{{task, fsys, at, false}}...)
+				all = append(all, keptSpot{task, fsys, at, false})
 			}
 		}
 		return all
@@ -247,7 +248,7 @@ func (c *cleaning) declare(all kept, task, name string) kept {
 	if rest != "" {
 		at = strings.TrimSuffix(at, "/") + "/" + rest
 	}
-	return append(all, kept{{task, fsys, at, !open}}...)
+	return append(all, keptSpot{task, fsys, at, !open})
 }
 
 // conflict names a task that declares a place, or something above or below it; "" is none.

@@ -45,7 +45,7 @@ func (m *Master) newTerm() (*term, error) {
 		}
 	}
 	var e *engine.Engine
-	cfg.Forgetting = func(ctx context.Context, tasks []string) { m.cleaning.forgetting(e)(ctx, tasks) }
+	cfg.Forgetting = func(ctx context.Context, tasks []string) { m.cleaning.forgetting(ctx, e, tasks) }
 	if m.shared != nil {
 		// A store that others can write as well is only given up when somebody else leads.
 		cfg.CommitPatience = -1

@@ -54,7 +54,9 @@ while read -r package dir name; do
 	count=$((count + 1))
 	if run "$package" "$name"; then
 		execs=$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' "$log" | tail -1)
-		printf 'fuzz  %-24s %-28s %6s  %10s inputs  ok\n' "$short" "$name" "$fuzztime" "${execs:-?}"
+		result=ok
+		grep -q 'now fuzzing' "$log" || result='ok, seeds only'
+		printf 'fuzz  %-24s %-28s %6s  %10s inputs  %s\n' "$short" "$name" "$fuzztime" "${execs:-?}" "$result"
 		continue
 	fi
 	failed=$((failed + 1))

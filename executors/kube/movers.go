@@ -16,7 +16,7 @@ type movers struct {
 }
 
 // moment is how long that is. A stage is seen to run so much later.
-const moment = 50 * time.Millisecond
+const moment = 100 * time.Millisecond
 
 func (m *movers) add(key string) {
 	m.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -133,9 +134,10 @@ func (f *feed) watch(ctx context.Context, version string) (string, error) {
 	defer cancel()
 	// The server ends it by itself then. It is not to happen to all feeds, and all masters, at the same time.
 	last := int64(300 + rand.IntN(300))
+	var conn atomic.Pointer[bufferedConn]
 	body, err := f.request(f.watches, metav1.ListOptions{
 		Watch: true, ResourceVersion: version, AllowWatchBookmarks: true, TimeoutSeconds: &last,
-	}, typeProtobuf+";stream=watch,"+typeJSON+";stream=watch").Stream(ctx)
+	}, typeProtobuf+";stream=watch,"+typeJSON+";stream=watch").Stream(onConnection(ctx, conn.Store))
 	if err != nil {
 		return version, err
 	}
@@ -171,11 +173,26 @@ func (f *feed) watch(ctx context.Context, version string) (string, error) {
 		if v := o.GetResourceVersion(); v != "" {
 			version = v
 		}
-		if waited > f.pause/64 && f.pause > 0 {
-			// Nothing more had come: the next may come together.
-			f.sleep(ctx, f.pause)
+		if waited > atOnce {
+			f.rest(ctx, conn.Load())
 		}
 	}
+}
+
+// atOnce is how long it takes at most to get an event that is there already.
+const atOnce = time.Millisecond
+
+// rest reads nothing for a while, if the feed's pace wants that.
+func (f *feed) rest(ctx context.Context, c *bufferedConn) {
+	d := f.pace.rest(time.Now())
+	if d == 0 {
+		return
+	}
+	if c != nil {
+		c.hold()
+		defer c.release()
+	}
+	f.sleep(ctx, d)
 }
 
 // events reads what a watch says, in the encoding in which the server says it.

@@ -32,8 +32,7 @@ type feed struct {
 	blank func() object
 	trim  func(o metav1.Object) metav1.Object
 	store store
-	// pause is how long news may wait for more, so that they are read together. 0: they may not wait.
-	pause time.Duration
+	pace  pace
 	sleep func(ctx context.Context, d time.Duration) bool
 	// needed: the executor cannot start without it.
 	needed bool
@@ -50,8 +49,12 @@ type store interface {
 	replace(all []metav1.Object, version string)
 }
 
-// gulp is how long what the cluster says of Jobs may wait. What is urgent, how programs begin and end, it says of their pods.
-const gulp = 100 * time.Millisecond
+// gulps are for what the cluster says of Jobs. What is urgent, how programs begin and end, it says of their pods, which are read in sips
+// where there are many.
+const (
+	gulp = 100 * time.Millisecond
+	sip  = 10 * time.Millisecond
+)
 
 func (e *Executor) feeds() []*feed {
 	namespaces := []string{metav1.NamespaceAll}
@@ -80,7 +83,7 @@ func where(kind, namespace string) string {
 func (e *Executor) jobFeed(ns, ours string) *feed {
 	trim := func(o metav1.Object) metav1.Object { return trimJob(o.(*batchv1.Job)) }
 	return &feed{
-		name: where("Jobs", ns), namespace: ns, resource: "jobs", labels: ours, needed: true, pause: gulp,
+		name: where("Jobs", ns), namespace: ns, resource: "jobs", labels: ours, needed: true, pace: pace{pause: gulp},
 		lists: e.client.BatchV1().RESTClient(), watches: e.streams.batch,
 		read:  func(raw []byte) (metav1.Object, error) { return readJob(raw) },
 		blank: func() object { return &batchv1.Job{} }, trim: trim, store: &jobStore{v: e.view, namespace: ns},
@@ -90,7 +93,7 @@ func (e *Executor) jobFeed(ns, ours string) *feed {
 func (e *Executor) podFeed(ns, ours string) *feed {
 	trim := func(o metav1.Object) metav1.Object { return trimPod(o.(*corev1.Pod)) }
 	return &feed{
-		name: where("pods", ns), namespace: ns, resource: "pods", labels: ours, needed: true,
+		name: where("pods", ns), namespace: ns, resource: "pods", labels: ours, needed: true, pace: pace{pause: sip, spare: 16},
 		lists: e.client.CoreV1().RESTClient(), watches: e.streams.core,
 		read:  func(raw []byte) (metav1.Object, error) { return readPod(raw) },
 		blank: func() object { return &corev1.Pod{} }, trim: trim, store: &podStore{v: e.view, namespace: ns},
@@ -104,7 +107,7 @@ func (e *Executor) eventFeed(ns string) *feed {
 		fields: fields.OneTermEqualSelector("type", corev1.EventTypeWarning).String(),
 		lists:  e.client.CoreV1().RESTClient(), watches: e.streams.core,
 		read: wholly(func() object { return &corev1.Event{} }, trim), blank: func() object { return &corev1.Event{} }, trim: trim,
-		store: &eventStore{v: e.view}, pause: gulp,
+		store: &eventStore{v: e.view}, pace: pace{pause: gulp},
 	}
 }
 

@@ -46,7 +46,7 @@ func (s *shard) run(stop <-chan struct{}) {
 
 // lingering is how long inputs wait at most for company that nothing follows from: that a stage runs now, say. Each commit costs a write
 // to the disk, and the end of some stage, which has to be written at once, mostly comes soon enough to take them along.
-const lingering = 100 * time.Millisecond
+const lingering = 250 * time.Millisecond
 
 // patient reports whether all of the inputs may wait, and so may whatever else there is to do.
 func (s *shard) patient(in []input) bool {
