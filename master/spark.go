@@ -117,6 +117,11 @@ func (m *Master) sparkInPods(s spark.Config, k kubeconf.Config) (executors.Execu
 	if err != nil {
 		return nil, err
 	}
+	if s.Mode == spark.Cluster && k.ArchiveLogs {
+		if s.Archive, err = k.Logs(); err != nil {
+			return nil, err
+		}
+	}
 	return spark.New(s, base, pods)
 }
 

@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/clic-orchestrator/clic/executors"
+	"github.com/clic-orchestrator/clic/executors/kube/kubeconf"
 )
 
 // node serves the log of a pod as a cluster does: from its beginning.
@@ -238,7 +239,7 @@ func TestLogSince(t *testing.T) {
 		t.Errorf("read %q, %d requests", got, n.requests())
 	}
 
-	e.logs = logDir(t.TempDir())
+	e.logs = kubeconf.LogDir(t.TempDir())
 	if err := e.logs.Put(t.Context(), "a", strings.NewReader("kept")); err != nil {
 		t.Fatal(err)
 	}

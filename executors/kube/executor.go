@@ -82,7 +82,7 @@ func New(c Config) (*Executor, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot configure the Kubernetes executor: %w", err)
 	}
-	logs, err := c.logs()
+	logs, err := kubeconf.Config(c).Logs()
 	if err != nil {
 		return nil, fmt.Errorf("cannot configure the Kubernetes executor: %w", err)
 	}

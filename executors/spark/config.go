@@ -74,6 +74,8 @@ type Config struct {
 	Grace time.Duration
 	// StartTimeout ends an attempt whose driver pod can never start (cluster). Default 5 min.
 	StartTimeout time.Duration
+	// Archive is where the logs of drivers are kept for when their pods are gone (cluster; otherwise the base sees to that). nil is nowhere.
+	Archive Archive
 	// Logger takes what has no other place to go. Default: nothing is logged.
 	Logger *slog.Logger
 }

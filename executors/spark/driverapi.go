@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/clic-orchestrator/clic/executors"
@@ -149,32 +148,7 @@ func epochOf(p *Pod) uint64 {
 	return n
 }
 
-// Logs are the driver's, and those of whoever submits while there is none. See executors.Executor.
-func (d *drivers) Logs(ctx context.Context, attemptID string, o executors.LogOptions) (io.ReadCloser, error) {
-	d.mu.Lock()
-	a := executors.Attempt{ID: attemptID}
-	if dr := d.all[attemptID]; dr != nil {
-		a = dr.attempt
-	}
-	d.mu.Unlock()
-	pod, err := d.find(ctx, a)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the log of attempt %q: %w", attemptID, err)
-	}
-	if pod == nil {
-		return d.base.Logs(ctx, attemptID, o)
-	}
-	log, err := d.pods.Log(ctx, pod.Namespace, pod.Name, o)
-	switch {
-	case errors.Is(err, ErrNoPod):
-		return nil, executors.ErrNoLogs
-	case err != nil:
-		return nil, err
-	}
-	return part(log, o)
-}
-
-// Forget deletes drivers that have ended. See executors.Executor.
+// Forget deletes drivers that have ended, and their logs. See executors.Executor.
 func (d *drivers) Forget(ctx context.Context, attemptIDs []string) error {
 	var errs []error
 	for _, id := range attemptIDs {
@@ -186,6 +160,9 @@ func (d *drivers) Forget(ctx context.Context, attemptIDs []string) error {
 			if err := d.pods.Delete(ctx, pod.Namespace, pod.Name, 0); err != nil && !errors.Is(err, ErrNoPod) {
 				errs = append(errs, err)
 			}
+		}
+		if d.cfg.Archive != nil {
+			errs = append(errs, d.cfg.Archive.Remove(driverName(id)))
 		}
 	}
 	return errors.Join(append(errs, d.base.Forget(ctx, attemptIDs))...)

@@ -41,6 +41,8 @@ type driver struct {
 	wakes       time.Time
 	// stuckSince is since when it is known that the driver cannot start; submittedAt when the base's pod had ended well.
 	stuckSince, submittedAt time.Time
+	// kept: somebody sees to its log being kept.
+	kept bool
 	// said is the last that was reported, so that it is not said twice.
 	said string
 	// stop ends the asking for progress.
@@ -316,6 +318,9 @@ func (d *drivers) judgePod(id string, dr *driver, pod *Pod, gone bool) time.Dura
 		d.mu.Lock()
 		s.Info = dr.run.about(s.Info, pod.Labels[labelApp], &d.cfg)
 		d.mu.Unlock()
+		if !gone {
+			d.keep(id, dr, pod, false)
+		}
 	}
 	d.say(id, dr, s)
 	return again
@@ -410,6 +415,7 @@ func (d *drivers) judgeCancelled(id string, dr *driver, pod *Pod, gone bool, bas
 		ctx, cancel := context.WithTimeout(d.ctx, callTime)
 		defer cancel()
 		if !pod.Deleting {
+			d.keep(id, dr, pod, true)
 			if err := d.pods.Delete(ctx, pod.Namespace, pod.Name, dr.grace); err != nil && !errors.Is(err, ErrNoPod) {
 				return retryAfter
 			}

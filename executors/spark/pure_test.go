@@ -247,6 +247,19 @@ func TestRequest(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
+	const refers = `{"plugin": {"spark": {"mainClass": "a.B", "mainApplicationFile": "hdfs://x.jar",
+		"arguments": ["$(CLIC_OUTPUT)/x", "$(HOME)"], "conf": {"spark.to": "to $(CLIC_OUTPUT)"}}}}`
+	for path, want := range map[string][]string{"hdfs:///o": {"hdfs:///o/x", "to hdfs:///o"}, "": {"$(CLIC_OUTPUT)/x", "to $(CLIC_OUTPUT)"}} {
+		a := attempt(refers)
+		a.OutputPath = path
+		r, err := c.request(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(append(want, "$(HOME)"), []string{r.Args[0], r.Properties["spark.to"], r.Args[1]}); d != "" {
+			t.Errorf("where the output is %q: %s", path, d)
+		}
+	}
 	if _, err := c.request(attempt(pythonApp)); err == nil || !strings.Contains(err.Error(), "no Python") {
 		t.Errorf("got %v", err)
 	}

@@ -69,9 +69,21 @@ func (c *Config) request(a executors.Attempt) (*createRequest, error) {
 			env[name] = value
 		}
 	}
-	args := app.Arguments
-	if args == nil {
-		args = []string{}
+	// There is no base that would do it.
+	fill := func(s string) string {
+		if a.OutputPath == "" {
+			return s
+		}
+		return strings.ReplaceAll(s, outputPath, a.OutputPath)
+	}
+	args := make([]string, 0, len(app.Arguments))
+	for _, arg := range app.Arguments {
+		args = append(args, fill(arg))
+	}
+	for _, texts := range []map[string]string{env, p} {
+		for k, v := range texts {
+			texts[k] = fill(v)
+		}
 	}
 	return &createRequest{
 		Action: "CreateSubmissionRequest", Resource: app.File, MainClass: app.MainClass, Args: args,

@@ -5,10 +5,13 @@ package spark
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +19,7 @@ import (
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/executors"
 	"github.com/clic-orchestrator/clic/executors/kube"
+	"github.com/clic-orchestrator/clic/executors/kube/kubeconf"
 	"github.com/clic-orchestrator/clic/executors/spark"
 	"github.com/clic-orchestrator/clic/executors/spark/pods"
 )
@@ -80,14 +84,14 @@ func namespaceWith(t *testing.T, manifests ...string) string {
 // open makes an executor of applications in a namespace; each call gives another one over the same world.
 func open(t *testing.T, ns string, mode spark.Mode) executors.Executor {
 	t.Helper()
-	return openWith(t, ns, mode, "")
+	return openWith(t, ns, mode, kube.Config{})
 }
 
-// openWith is open with the stage helper of an image in the pods.
-func openWith(t *testing.T, ns string, mode spark.Mode, helper string) executors.Executor {
+// openWith is open with more of a configuration: the image of the stage helper, and where logs are kept.
+func openWith(t *testing.T, ns string, mode spark.Mode, more kube.Config) executors.Executor {
 	t.Helper()
 	base, err := kube.New(kube.Config{
-		StageImage: helper,
+		StageImage: more.StageImage, ArchiveLogs: more.ArchiveLogs, Archive: more.Archive,
 		Kubeconfig: os.Getenv("KUBECONFIG"), Namespace: ns, PVC: kube.NoClaim, Instance: "spark", StartTimeout: 10 * time.Second,
 		Grace: 5 * time.Second, Logger: logger(t),
 	})
@@ -101,7 +105,7 @@ func openWith(t *testing.T, ns string, mode spark.Mode, helper string) executors
 	t.Cleanup(cluster.Close)
 	x, err := spark.New(spark.Config{
 		Mode: mode, Image: "clic.test/spark:4.3.0", PullPolicy: "Never", ServiceAccount: "spark", Namespace: ns, Instance: instance(ns),
-		SparkVersion: "4.3.0", Poll: time.Second, Grace: 5 * time.Second, StartTimeout: 15 * time.Second, Logger: logger(t),
+		SparkVersion: "4.3.0", Archive: more.Archive, Poll: time.Second, Grace: 5 * time.Second, StartTimeout: 15 * time.Second, Logger: logger(t),
 		// The user of spark-submit is that of the executors, in mode cluster, whatever the driver's environment says.
 		Env: map[string]string{"JDK_JAVA_OPTIONS": small, "HADOOP_USER_NAME": "root"},
 		Conf: map[string]string{
@@ -212,6 +216,67 @@ func cancelled(t *testing.T, x executors.Executor, w *watcher, id string) {
 	}
 	if s := w.end(id); s.Phase != dag.AttemptStopped {
 		t.Errorf("got %+v", s)
+	}
+}
+
+// The driver's log is kept when its pod is gone, also where the pod goes because the attempt is cancelled, until the attempt is forgotten.
+func TestArchivedLogs(t *testing.T) {
+	for _, mode := range []spark.Mode{spark.Native, spark.Cluster} {
+		t.Run(string(mode), func(t *testing.T) { testArchivedLogs(t, mode) })
+	}
+}
+
+func testArchivedLogs(t *testing.T, mode spark.Mode) {
+	ns, dir := namespace(t), t.TempDir()
+	x := openWith(t, ns, mode, kube.Config{ArchiveLogs: true, Archive: kubeconf.LogDir(dir)})
+	w := started(t, x)
+	recovered(t, x, 1)
+	// kept waits until so many logs are there, beside those of whoever submits.
+	kept := func(n int) {
+		t.Helper()
+		for {
+			logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if mode == spark.Cluster {
+				logs = slices.DeleteFunc(logs, func(log string) bool { return !strings.HasSuffix(log, "-driver.log") })
+			}
+			if len(logs) == n {
+				return
+			}
+			select {
+			case <-t.Context().Done():
+				t.Fatalf("the logs are %q", logs)
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}
+	done, stopped := newID("done"), newID("stopped")
+	launch(t, x, attempt(t, done, jvm(inImage, "pi", "2"), 1))
+	w.succeeded(done)
+	kept(1)
+	launch(t, x, attempt(t, stopped, jvm(inImage, "stages", "100", "2", "500"), 1))
+	w.busy(stopped)
+	cancelled(t, x, w, stopped)
+	kept(2)
+	kubectl(t, "-n", ns, "delete", "jobs,pods", "--all", "--grace-period=1")
+	logged(t, x, done, "pi is about")
+	logged(t, x, stopped, "job 1 of 100")
+	log, err := x.Logs(t.Context(), done, executors.LogOptions{TailLines: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(log)
+	if err = errors.Join(err, log.Close()); err != nil || strings.Count(string(b), "\n") != 1 {
+		t.Errorf("the last line is %q, %v", b, err)
+	}
+	if err := x.Forget(t.Context(), []string{done, stopped}); err != nil {
+		t.Error(err)
+	}
+	kept(0)
+	if _, err := x.Logs(t.Context(), done, executors.LogOptions{}); !errors.Is(err, executors.ErrNoLogs) {
+		t.Errorf("afterwards: %v", err)
 	}
 }
 

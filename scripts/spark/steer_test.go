@@ -13,6 +13,7 @@ import (
 
 	"github.com/clic-orchestrator/clic/dag"
 	"github.com/clic-orchestrator/clic/executors"
+	"github.com/clic-orchestrator/clic/executors/kube"
 	"github.com/clic-orchestrator/clic/executors/spark"
 )
 
@@ -71,7 +72,7 @@ func TestClusterForbidden(t *testing.T) {
 func TestNativeResult(t *testing.T) {
 	t.Parallel()
 	ns, id := namespace(t), newID("result")
-	x := openWith(t, ns, spark.Native, "clic.test/stage:1")
+	x := openWith(t, ns, spark.Native, kube.Config{StageImage: "clic.test/stage:1"})
 	w := started(t, x)
 	recovered(t, x, 1)
 	a := attempt(t, id, python(inImage, "pi", "2"), 1)

@@ -147,6 +147,10 @@ func (c *Cluster) Log(ctx context.Context, namespace, pod string, o executors.Lo
 		n := int64(o.TailLines)
 		lo.TailLines = &n
 	}
+	if !o.Since.IsZero() {
+		since := metav1.NewTime(o.Since)
+		lo.SinceTime = &since
+	}
 	log, err := c.client.CoreV1().Pods(namespace).GetLogs(pod, lo).Stream(ctx)
 	switch {
 	case apierrors.IsNotFound(err):

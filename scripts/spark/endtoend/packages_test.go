@@ -101,11 +101,13 @@ func (x *example) master(t *testing.T, mode string) *rig {
 }
 
 // The plan deploy/examples/packages.yaml has stages of every kind: Python, Java and spark-submit programs of the CLIC form, that report by
-// Thrift's old clients, and Spark applications. What the shell shows of each is compared with what Go makes of the same files.
+// Thrift's old clients, and Spark applications. What the shell shows of each is compared with what Go makes of the same files. On the same
+// HDFS an application that is there itself runs in every way.
 func TestPackages(t *testing.T) {
 	x := newExample(t)
 	t.Run("local", x.local)
 	t.Run("standalone", x.standalone)
+	t.Run("sum", x.sums)
 }
 
 // local submits a plan that is in HDFS. At first a stage does not bring what it promises.

@@ -56,14 +56,15 @@ func TestSteering(t *testing.T) {
 	shell := build(t)
 	for _, mode := range []string{"local", "standalone", "standalone-cluster"} {
 		t.Run(mode, func(t *testing.T) {
-			t.Run("killed", func(t *testing.T) { newSteering(t, shell, mode).killed() })
-			t.Run("cancelled", func(t *testing.T) { newSteering(t, shell, mode).cancelled() })
-			t.Run("driver", func(t *testing.T) { newSteering(t, shell, mode).withoutDriver() })
+			t.Run("killed", func(t *testing.T) { newSteering(t, shell, mode, "").killed() })
+			t.Run("cancelled", func(t *testing.T) { newSteering(t, shell, mode, "").cancelled() })
+			t.Run("driver", func(t *testing.T) { newSteering(t, shell, mode, "").withoutDriver() })
 		})
 	}
 }
 
-func newSteering(t *testing.T, shell, mode string) *steering {
+// newSteering starts one with more in its configuration and its environment.
+func newSteering(t *testing.T, shell, mode, more string, env ...string) *steering {
 	t.Helper()
 	s := &steering{events: t.TempDir(), standalone: mode != "local", inCluster: mode == "standalone-cluster"}
 	config := fmt.Sprintf(`spark:
@@ -83,7 +84,7 @@ func newSteering(t *testing.T, shell, mode string) *steering {
 	default:
 		config += "  rest-url: " + getenv(t, "CLIC_SPARK_REST") + "\n  master-ui: " + getenv(t, "CLIC_SPARK_UI") + "\n"
 	}
-	s.rig = newRig(t, shell, config)
+	s.rig = newRig(t, shell, config+more, env...)
 	return s
 }
 
