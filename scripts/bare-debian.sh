@@ -55,13 +55,20 @@ cat >"$work/enter" <<'ENTER'
 set -euo pipefail
 root=$1 lend=$2
 shift 2
+mount --bind "$root" "$root"
 for pair in $lend; do
 	mkdir -p "$root${pair#*:}"
 	mount --bind "${pair%%:*}" "$root${pair#*:}"
 done
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
-exec chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 TERM=dumb \
+# Not only a chroot, in which there would be no user namespaces, which tests need.
+cd "$root"
+mkdir outside
+pivot_root . outside
+umount -l outside
+rmdir outside
+exec chroot . /usr/bin/env -i HOME=/root LANG=C.UTF-8 TERM=dumb \
 	PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 	bash -c 'update-ca-certificates >/dev/null 2>&1; cd /root/checkout && "$@"' bash "$@"
 ENTER

@@ -26,8 +26,7 @@ type Archive interface {
 func (d *drivers) Logs(ctx context.Context, attemptID string, o executors.LogOptions) (io.ReadCloser, error) {
 	d.mu.Lock()
 	a := executors.Attempt{ID: attemptID}
-	dr := d.all[attemptID]
-	if dr != nil {
+	if dr := d.all[attemptID]; dr != nil {
 		a = dr.attempt
 	}
 	d.mu.Unlock()
