@@ -20,6 +20,7 @@ type pace struct {
 	seen time.Time
 }
 
+// respite is how often reading at once is free in the long run.
 const respite = 100 * time.Millisecond
 
 // rest says for how long to read nothing after news had to be waited for.
@@ -36,7 +37,7 @@ func (p *pace) rest(now time.Time) time.Duration {
 	return 0
 }
 
-// held is how many bytes may arrive on a connection that is held before they are announced: before it is full.
+// held is how many bytes may arrive on a connection that is held before they are announced all the same.
 const held = 256 << 10
 
 // hold keeps what arrives from being announced: the poller wakes the program for every packet, whether somebody reads or not.

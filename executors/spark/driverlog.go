@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/clic-orchestrator/clic/executors"
@@ -15,6 +16,8 @@ import (
 type Archive interface {
 	// Put takes a log, to its end. A name that has a log already keeps one of the two.
 	Put(ctx context.Context, name string, log io.Reader) error
+	// Stat is when the log of a name was written. fs.ErrNotExist where there is none.
+	Stat(ctx context.Context, name string) (time.Time, error)
 	// Open reads the log of a name from an offset in bytes. fs.ErrNotExist where there is none.
 	Open(ctx context.Context, name string, from int64) (io.ReadCloser, error)
 	// Remove removes the log of a name. One that does not exist is no error.
@@ -58,7 +61,16 @@ func (d *drivers) archived(ctx context.Context, attemptID string, o executors.Lo
 	if d.cfg.Archive == nil {
 		return nil, fs.ErrNotExist
 	}
-	log, err := d.cfg.Archive.Open(ctx, driverName(attemptID), 0)
+	name := driverName(attemptID)
+	if !o.Since.IsZero() {
+		// It does not say when its lines were written.
+		if written, err := d.cfg.Archive.Stat(ctx, name); err != nil {
+			return nil, err
+		} else if written.Before(o.Since) {
+			return io.NopCloser(strings.NewReader("")), nil
+		}
+	}
+	log, err := d.cfg.Archive.Open(ctx, name, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -256,6 +256,26 @@ func testArchivedLogs(t *testing.T, mode spark.Mode) {
 	launch(t, x, attempt(t, done, jvm(inImage, "pi", "2"), 1))
 	w.succeeded(done)
 	kept(1)
+	// since is how much of a log was written after a time, by the pod or, when that is gone, by when the log was kept.
+	since := func(at time.Time) int {
+		t.Helper()
+		log, err := x.Logs(t.Context(), done, executors.LogOptions{Since: at})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(log)
+		if err = errors.Join(err, log.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return len(b)
+	}
+	sinceHours := func() {
+		t.Helper()
+		if all, none := since(time.Now().Add(-time.Hour)), since(time.Now().Add(time.Hour)); all == 0 || none != 0 {
+			t.Errorf("since an hour ago there are %d bytes, since in an hour %d", all, none)
+		}
+	}
+	sinceHours()
 	launch(t, x, attempt(t, stopped, jvm(inImage, "stages", "100", "2", "500"), 1))
 	w.busy(stopped)
 	cancelled(t, x, w, stopped)
@@ -263,6 +283,7 @@ func testArchivedLogs(t *testing.T, mode spark.Mode) {
 	kubectl(t, "-n", ns, "delete", "jobs,pods", "--all", "--grace-period=1")
 	logged(t, x, done, "pi is about")
 	logged(t, x, stopped, "job 1 of 100")
+	sinceHours()
 	log, err := x.Logs(t.Context(), done, executors.LogOptions{TailLines: 1})
 	if err != nil {
 		t.Fatal(err)
