@@ -95,7 +95,7 @@ func (e *Executor) hurry(ctx context.Context, at *attempt, job *batchv1.Job, gra
 		}
 		uid := pod.UID
 		err := e.insist(ctx, func(ctx context.Context) error {
-			return e.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
+			return e.client.Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
 				GracePeriodSeconds: &seconds, Preconditions: &metav1.Preconditions{UID: &uid},
 			})
 		})
@@ -109,7 +109,7 @@ func (e *Executor) hurry(ctx context.Context, at *attempt, job *batchv1.Job, gra
 // deleteJob deletes a Job, if it is still the one with that UID.
 func (e *Executor) deleteJob(ctx context.Context, namespace, name string, uid types.UID, how metav1.DeletionPropagation) error {
 	err := e.insist(ctx, func(ctx context.Context) error {
-		return e.client.BatchV1().Jobs(namespace).Delete(ctx, name, metav1.DeleteOptions{
+		return e.client.Jobs(namespace).Delete(ctx, name, metav1.DeleteOptions{
 			PropagationPolicy: &how, Preconditions: &metav1.Preconditions{UID: &uid},
 		})
 	})

@@ -77,7 +77,7 @@ func (e *Executor) keepFailed(ctx context.Context, namespace, name string, uid t
 		return err
 	}
 	err = e.insist(ctx, func(ctx context.Context) error {
-		_, err := e.client.BatchV1().Jobs(namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+		_, err := e.client.Jobs(namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
 		return err
 	})
 	if err != nil && !goneAlready(err) {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -13,21 +12,16 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
-	"k8s.io/client-go/kubernetes"
-	batchv1client "k8s.io/client-go/kubernetes/typed/batch/v1"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/clic-orchestrator/clic/executors/kubeapi"
 )
 
-// streams are who is asked for watches.
-type streams struct{ core, batch rest.Interface }
-
-// connect makes the clients, and what closes their connections that are not in use. It does not talk to the cluster yet.
-func (c *Config) connect() (kubernetes.Interface, *streams, func(), error) {
-	r, err := c.cluster()
+// connect makes the clients: one for requests, and one for watches. It does not talk to the cluster yet.
+func (c *Config) connect() (client, streams *kubeapi.Client, err error) {
+	r, err := kubeapi.Access(c.Kubeconfig, c.Context)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("cannot tell how to reach the cluster: %w", err)
+		return nil, nil, err
 	}
 	r.UserAgent = "clic"
 	// Smaller, and a third of the work of JSON to read.
@@ -38,24 +32,16 @@ func (c *Config) connect() (kubernetes.Interface, *streams, func(), error) {
 		r.QPS = -1
 	}
 	r.WarningHandlerWithContext = warnings{c.Logger}
-	h, err := rest.HTTPClientFor(r)
-	if err != nil {
-		return nil, nil, nil, err
+	if client, err = kubeapi.New(r); err != nil {
+		return nil, nil, err
 	}
-	client, err := kubernetes.NewForConfigAndClient(r, h)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	watching, forget, err := watchClients(r)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	return client, watching, func() { utilnet.CloseIdleConnectionsFor(h.Transport); forget() }, nil
+	streams, err = kubeapi.New(forWatches(r))
+	return client, streams, err
 }
 
-// watchClients makes clients for watches, each of which gets a connection of its own: HTTP/1.1 lets the goroutine that waits for news
-// read them itself, where HTTP/2 hands every frame from one to another and has the server told how much was read.
-func watchClients(like *rest.Config) (*streams, func(), error) {
+// forWatches has each watch get a connection of its own: HTTP/1.1 lets the goroutine that waits for news read them itself, where HTTP/2
+// hands every frame from one to another and has the server told how much was read.
+func forWatches(like *rest.Config) *rest.Config {
 	r := rest.CopyConfig(like)
 	r.NextProtos = []string{"http/1.1"}
 	// Nobody else notices that a node on the way is gone: HTTP/2 would ask the server every now and then.
@@ -70,19 +56,7 @@ func watchClients(like *rest.Config) (*streams, func(), error) {
 		}
 		return &bufferedConn{Conn: c, in: bufio.NewReaderSize(c, 32<<10)}, nil
 	}
-	h, err := rest.HTTPClientFor(r)
-	if err != nil {
-		return nil, nil, err
-	}
-	core, err := corev1client.NewForConfigAndClient(r, h)
-	if err != nil {
-		return nil, nil, err
-	}
-	batch, err := batchv1client.NewForConfigAndClient(r, h)
-	if err != nil {
-		return nil, nil, err
-	}
-	return &streams{core: core.RESTClient(), batch: batch.RESTClient()}, func() { utilnet.CloseIdleConnectionsFor(h.Transport) }, nil
+	return r
 }
 
 // bufferedConn takes in at once what has arrived. TLS by itself reads one record after the other, and a server sends each event of a
@@ -93,18 +67,6 @@ type bufferedConn struct {
 }
 
 func (c *bufferedConn) Read(p []byte) (int, error) { return c.in.Read(p) }
-
-func (c *Config) cluster() (*rest.Config, error) {
-	if c.Kubeconfig == "" && c.Context == "" {
-		r, err := rest.InClusterConfig()
-		if !errors.Is(err, rest.ErrNotInCluster) {
-			return r, err
-		}
-	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = c.Kubeconfig
-	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.Context}).ClientConfig()
-}
 
 // warnings logs what the API server says beside an answer.
 type warnings struct{ log *slog.Logger }

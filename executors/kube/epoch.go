@@ -72,7 +72,7 @@ func (e *Executor) enterStored(epoch uint64) error {
 // storeEpoch raises the epoch in the ConfigMap, and takes note of what is there where that is higher. What somebody else writes at
 // the same time is read again.
 func (e *Executor) storeEpoch(ctx context.Context, epoch uint64) error {
-	api := e.client.CoreV1().ConfigMaps(e.cfg.Namespace)
+	api := e.client.ConfigMaps(e.cfg.Namespace)
 	for n := 0; ; n++ {
 		err := e.insist(ctx, func(ctx context.Context) error {
 			m, err := api.Get(ctx, e.cfg.epochMap(), metav1.GetOptions{})
@@ -131,7 +131,7 @@ func (e *Executor) epochFeed() *feed {
 		name: "the epoch in ConfigMap " + keyOf(e.cfg.Namespace, e.cfg.epochMap()), needed: true,
 		namespace: e.cfg.Namespace, resource: "configmaps",
 		fields: fields.OneTermEqualSelector(metav1.ObjectNameField, e.cfg.epochMap()).String(),
-		lists:  e.client.CoreV1().RESTClient(), watches: e.streams.core,
+		lists:  e.client.Core, watches: e.streams.Core, parameters: e.client.Parameters,
 		read: wholly(blank, trim), blank: blank, trim: trim, store: &epochStore{e},
 	}
 }

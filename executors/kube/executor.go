@@ -11,11 +11,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/clic-orchestrator/clic/executors"
 	"github.com/clic-orchestrator/clic/executors/kube/kubeconf"
+	"github.com/clic-orchestrator/clic/executors/kubeapi"
 )
 
 // Executor runs attempts as Jobs of a cluster. It implements executors.Executor and executors.Pauser.
@@ -25,13 +25,11 @@ import (
 // one worker at a time.
 type Executor struct {
 	cfg    Config
-	client kubernetes.Interface
-	// streams are what watches are asked of.
-	streams *streams
-	// disconnect closes connections that are not in use.
-	disconnect func()
-	view       *view
-	epochs     epochs
+	client *kubeapi.Client
+	// streams is what watches are asked of.
+	streams *kubeapi.Client
+	view    *view
+	epochs  epochs
 	// logs keeps logs of attempts that have ended; nil: nobody does.
 	logs kubeconf.LogArchive
 	// slots bounds the Jobs that are created at the same time.
@@ -86,12 +84,12 @@ func New(c Config) (*Executor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot configure the Kubernetes executor: %w", err)
 	}
-	client, streams, disconnect, err := c.connect()
+	client, streams, err := c.connect()
 	if err != nil {
 		return nil, fmt.Errorf("cannot configure the Kubernetes executor: %w", err)
 	}
 	e := &Executor{
-		cfg: c, client: client, streams: streams, disconnect: disconnect, view: newView(), logs: logs, slots: make(chan struct{}, c.Parallel),
+		cfg: c, client: client, streams: streams, view: newView(), logs: logs, slots: make(chan struct{}, c.Parallel),
 		attempts: map[string]*attempt{}, orphans: map[string]string{}, lingering: map[string]time.Time{},
 		spared: map[string]bool{},
 		news:   workqueue.NewTypedDelayingQueue[string](),
@@ -187,7 +185,8 @@ func (e *Executor) Stop(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		e.disconnect()
+		e.client.Close()
+		e.streams.Close()
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("cannot stop the Kubernetes executor in time: %w", ctx.Err())

@@ -145,7 +145,7 @@ func (e *Executor) createOnce(ctx context.Context, at *attempt, job *batchv1.Job
 // post creates a Job. What it gives has only what is needed of it: the rest of the answer is what was sent.
 func (e *Executor) post(ctx context.Context, job *batchv1.Job) (*batchv1.Job, error) {
 	var kind string
-	answer := e.client.BatchV1().RESTClient().Post().UseProtobufAsDefault().Namespace(job.Namespace).Resource("jobs").
+	answer := e.client.Batch.Post().UseProtobufAsDefault().Namespace(job.Namespace).Resource("jobs").
 		Body(job).Do(ctx).ContentType(&kind)
 	if err := answer.Error(); err != nil {
 		return nil, err
@@ -184,7 +184,7 @@ func (e *Executor) ifCreated(ctx context.Context, at *attempt, unknown bool, err
 func (e *Executor) existing(ctx context.Context, at *attempt) (*batchv1.Job, error) {
 	var job *batchv1.Job
 	err := e.insist(ctx, func(ctx context.Context) (err error) {
-		job, err = e.client.BatchV1().Jobs(at.namespace).Get(ctx, at.name, metav1.GetOptions{})
+		job, err = e.client.Jobs(at.namespace).Get(ctx, at.name, metav1.GetOptions{})
 		return err
 	})
 	switch {

@@ -177,7 +177,7 @@ func (p *podLog) stream(ctx context.Context, o *corev1.PodLogOptions) (io.ReadCl
 	tick := time.NewTicker(again)
 	defer tick.Stop()
 	for patience := time.Now().Add(late); ; {
-		body, err := p.e.client.CoreV1().Pods(p.pod.Namespace).GetLogs(p.pod.Name, o).Stream(ctx)
+		body, err := p.e.client.PodLog(p.pod.Namespace, p.pod.Name, o).Stream(ctx)
 		if err == nil || !apierrors.IsBadRequest(err) || !p.begins() || time.Now().After(patience) {
 			return body, err
 		}

@@ -64,7 +64,7 @@ func (e *Executor) resume(ctx context.Context, at *attempt, job *batchv1.Job) er
 // suspend writes Job.spec.suspend. A request to suspend names the version of the Job that it was decided on, so that one which arrives
 // late does not suspend what was told to go on meanwhile; the request to go on changes that version.
 func (e *Executor) suspend(ctx context.Context, at *attempt, yes bool) error {
-	api := e.client.BatchV1().Jobs(at.namespace)
+	api := e.client.Jobs(at.namespace)
 	for n := 0; ; n++ {
 		var after *batchv1.Job
 		err := e.insist(ctx, func(ctx context.Context) error {

@@ -16,7 +16,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 )
 
@@ -65,7 +64,7 @@ func (f *feed) parseJSON(text []byte) (metav1.Object, error) {
 func (f *feed) request(api rest.Interface, o metav1.ListOptions, accept string) *rest.Request {
 	o.LabelSelector, o.FieldSelector = f.labels, f.fields
 	return api.Get().NamespaceIfScoped(f.namespace, f.namespace != "").Resource(f.resource).
-		VersionedParams(&o, scheme.ParameterCodec).SetHeader("Accept", accept)
+		VersionedParams(&o, f.parameters).SetHeader("Accept", accept)
 }
 
 // list gives what there is now, and at which version.

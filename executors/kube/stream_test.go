@@ -16,8 +16,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/clic-orchestrator/clic/executors/kubeapi"
 )
 
 // server answers lists and watches of pods with what it was given, in protobuf or, like very few servers, in JSON only.
@@ -89,11 +90,11 @@ func feedOf(t *testing.T, s *server) (*feed, *kept) {
 	t.Helper()
 	at := httptest.NewServer(s)
 	t.Cleanup(at.Close)
-	client, err := kubernetes.NewForConfig(&rest.Config{Host: at.URL})
+	client, err := kubeapi.New(&rest.Config{Host: at.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &Executor{client: client, streams: &streams{core: client.CoreV1().RESTClient()}, view: newView()}
+	e := &Executor{client: client, streams: client, view: newView()}
 	f, k := e.podFeed("argo", "clic/instance=x"), &kept{}
 	f.store = k
 	return f, k

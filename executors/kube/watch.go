@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
@@ -25,8 +26,9 @@ type feed struct {
 	// namespace ("" is all), resource and selectors say what is asked for.
 	namespace, resource string
 	labels, fields      string
-	// lists and watches are who is asked.
+	// lists and watches are who is asked, parameters encodes for what.
 	lists, watches rest.Interface
+	parameters     runtime.ParameterCodec
 	// read takes out of protobuf what is needed of an object. blank and trim do the same with the library's own decoding.
 	read  func(raw []byte) (metav1.Object, error)
 	blank func() object
@@ -84,7 +86,7 @@ func (e *Executor) jobFeed(ns, ours string) *feed {
 	trim := func(o metav1.Object) metav1.Object { return trimJob(o.(*batchv1.Job)) }
 	return &feed{
 		name: where("Jobs", ns), namespace: ns, resource: "jobs", labels: ours, needed: true, pace: pace{pause: gulp},
-		lists: e.client.BatchV1().RESTClient(), watches: e.streams.batch,
+		lists: e.client.Batch, watches: e.streams.Batch, parameters: e.client.Parameters,
 		read:  func(raw []byte) (metav1.Object, error) { return readJob(raw) },
 		blank: func() object { return &batchv1.Job{} }, trim: trim, store: &jobStore{v: e.view, namespace: ns},
 	}
@@ -94,7 +96,7 @@ func (e *Executor) podFeed(ns, ours string) *feed {
 	trim := func(o metav1.Object) metav1.Object { return trimPod(o.(*corev1.Pod)) }
 	return &feed{
 		name: where("pods", ns), namespace: ns, resource: "pods", labels: ours, needed: true, pace: pace{pause: sip, spare: 16},
-		lists: e.client.CoreV1().RESTClient(), watches: e.streams.core,
+		lists: e.client.Core, watches: e.streams.Core, parameters: e.client.Parameters,
 		read:  func(raw []byte) (metav1.Object, error) { return readPod(raw) },
 		blank: func() object { return &corev1.Pod{} }, trim: trim, store: &podStore{v: e.view, namespace: ns},
 	}
@@ -105,7 +107,7 @@ func (e *Executor) eventFeed(ns string) *feed {
 	return &feed{
 		name: where("events", ns), namespace: ns, resource: "events",
 		fields: fields.OneTermEqualSelector("type", corev1.EventTypeWarning).String(),
-		lists:  e.client.CoreV1().RESTClient(), watches: e.streams.core,
+		lists:  e.client.Core, watches: e.streams.Core, parameters: e.client.Parameters,
 		read: wholly(func() object { return &corev1.Event{} }, trim), blank: func() object { return &corev1.Event{} }, trim: trim,
 		store: &eventStore{v: e.view}, pace: pace{pause: gulp},
 	}

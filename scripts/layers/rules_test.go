@@ -54,12 +54,14 @@ var layers = []layer{
 	// The contract and the decorators around it; each adapter is a layer of its own.
 	{packages: "executors/...", project: []tree{"dag"}, never: []tree{"master/...", "shell/..."}, modules: anyModule},
 	{packages: "executors/local/...", project: []tree{"dag", "executors"}, never: otherExecutors("local"), modules: anyModule},
-	{packages: "executors/kube/...", project: []tree{"dag", "executors", "executors/kube/kubeconf"}, never: otherExecutors("kube"), modules: anyModule},
+	// How executors that work with a cluster ask it.
+	{packages: "executors/kubeapi", never: []tree{"dag/...", "master/...", "shell/..."}, modules: []string{"k8s.io/"}},
+	{packages: "executors/kube/...", project: []tree{"dag", "executors", "executors/kube/kubeconf", "executors/kubeapi"}, never: otherExecutors("kube"), modules: anyModule},
 	// How it is configured is read by programs that do not speak to clusters.
 	{packages: "executors/kube/kubeconf", modules: []string{"k8s.io/api/core/", "k8s.io/apimachinery/"}, never: otherExecutors("kube")},
 	// A decorator, whose tests put a real executor under it.
 	{packages: "executors/output", project: []tree{"dag", "executors"}, never: []tree{"master/...", "shell/..."}, modules: anyModule},
-	{packages: "executors/spark/...", project: []tree{"dag", "dag/sparkapp", "executors"}, never: otherExecutors("spark"), modules: anyModule},
+	{packages: "executors/spark/...", project: []tree{"dag", "dag/sparkapp", "executors", "executors/kubeapi"}, never: otherExecutors("spark"), modules: anyModule},
 	// The configuration and the translation are read by programs that do not speak to clusters; pods does.
 	{packages: "executors/spark", project: []tree{"dag", "dag/sparkapp", "executors"}, never: otherExecutors("spark"), modules: []string{}},
 
@@ -136,6 +138,8 @@ type program struct {
 var programs = []program{
 	// Reading plans takes Argo's types, and those take the client's configuration, but nothing that has a cluster's API in it.
 	{"shell/clic", []string{"k8s.io/client-go/kubernetes", "k8s.io/client-go/informers", "k8s.io/client-go/tools/cache", module + "/executors/kube"}},
+	// A set of clients for all kinds of objects would be a third of the master's memory.
+	{"master/clic-master", []string{"k8s.io/client-go/kubernetes", "k8s.io/client-go/informers"}},
 	{"shell/clic-stage", []string{"k8s.io/", module + "/dag/plan", module + "/master"}},
 }
 

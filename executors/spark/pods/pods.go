@@ -4,71 +4,45 @@ package pods
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/clic-orchestrator/clic/executors"
+	"github.com/clic-orchestrator/clic/executors/kubeapi"
 	"github.com/clic-orchestrator/clic/executors/spark"
 )
 
 // Cluster is a Kubernetes cluster. It implements spark.Pods.
-type Cluster struct {
-	client kubernetes.Interface
-	http   *http.Client
-}
+type Cluster struct{ client *kubeapi.Client }
 
 var _ spark.Pods = (*Cluster)(nil)
 
-// New makes access to a cluster. kubeconfig is the file that says where the cluster is and who we are, context the entry of it; both "":
-// the service account of the pod that we run in, or else the file that kubectl would take. It does not talk to the cluster yet.
+// New makes access to a cluster, which kubeconfig and context say as in kubeapi.Access. It does not talk to the cluster yet.
 func New(kubeconfig, context string) (*Cluster, error) {
-	r, err := access(kubeconfig, context)
+	r, err := kubeapi.Access(kubeconfig, context)
 	if err != nil {
-		return nil, fmt.Errorf("cannot tell how to reach the cluster: %w", err)
+		return nil, err
 	}
 	r.UserAgent, r.QPS = "clic", -1
-	h, err := rest.HTTPClientFor(r)
+	client, err := kubeapi.New(r)
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the cluster: %w", err)
 	}
-	client, err := kubernetes.NewForConfigAndClient(r, h)
-	if err != nil {
-		return nil, fmt.Errorf("cannot reach the cluster: %w", err)
-	}
-	return &Cluster{client, h}, nil
-}
-
-func access(kubeconfig, context string) (*rest.Config, error) {
-	if kubeconfig == "" && context == "" {
-		r, err := rest.InClusterConfig()
-		if !errors.Is(err, rest.ErrNotInCluster) {
-			return r, err
-		}
-	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = kubeconfig
-	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: context}).ClientConfig()
+	return &Cluster{client}, nil
 }
 
 // Close closes connections that are not in use.
-func (c *Cluster) Close() { utilnet.CloseIdleConnectionsFor(c.http.Transport) }
+func (c *Cluster) Close() { c.client.Close() }
 
 // List gives the pods that a selector finds. See spark.Pods.
 func (c *Cluster) List(ctx context.Context, namespace, selector string) ([]spark.Pod, error) {
-	all, err := c.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	all, err := c.client.Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		return nil, fmt.Errorf("cannot list pods: %w", err)
 	}
@@ -85,7 +59,7 @@ const watchTime = 10 * 60
 // Watch reports pods and their changes. See spark.Pods.
 func (c *Cluster) Watch(ctx context.Context, namespace, selector string, each func(p spark.Pod, gone bool)) error {
 	o := metav1.ListOptions{LabelSelector: selector}
-	all, err := c.client.CoreV1().Pods(namespace).List(ctx, o)
+	all, err := c.client.Pods(namespace).List(ctx, o)
 	if err != nil {
 		return fmt.Errorf("cannot list pods: %w", err)
 	}
@@ -94,7 +68,7 @@ func (c *Cluster) Watch(ctx context.Context, namespace, selector string, each fu
 	}
 	limit := int64(watchTime)
 	o.ResourceVersion, o.TimeoutSeconds = all.ResourceVersion, &limit
-	w, err := c.client.CoreV1().Pods(namespace).Watch(ctx, o)
+	w, err := c.client.Pods(namespace).Watch(ctx, o)
 	if err != nil {
 		return fmt.Errorf("cannot watch pods: %w", err)
 	}
@@ -112,7 +86,7 @@ func (c *Cluster) Watch(ctx context.Context, namespace, selector string, each fu
 
 // Proxy reads from a server in a pod. See spark.Pods.
 func (c *Cluster) Proxy(ctx context.Context, namespace, pod string, port int, path string) ([]byte, error) {
-	body, err := c.client.CoreV1().Pods(namespace).ProxyGet("http", pod, strconv.Itoa(port), path, nil).Stream(ctx)
+	body, err := c.client.PodProxy(namespace, pod, port, path).Stream(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("cannot ask pod %s/%s: %w", namespace, pod, err)
 	}
@@ -130,7 +104,7 @@ const maxAnswer = 16 << 20
 // Delete deletes a pod. See spark.Pods.
 func (c *Cluster) Delete(ctx context.Context, namespace, pod string, grace time.Duration) error {
 	seconds := int64((grace + time.Second - 1) / time.Second)
-	err := c.client.CoreV1().Pods(namespace).Delete(ctx, pod, metav1.DeleteOptions{GracePeriodSeconds: &seconds})
+	err := c.client.Pods(namespace).Delete(ctx, pod, metav1.DeleteOptions{GracePeriodSeconds: &seconds})
 	switch {
 	case apierrors.IsNotFound(err):
 		return spark.ErrNoPod
@@ -151,7 +125,7 @@ func (c *Cluster) Log(ctx context.Context, namespace, pod string, o executors.Lo
 		since := metav1.NewTime(o.Since)
 		lo.SinceTime = &since
 	}
-	log, err := c.client.CoreV1().Pods(namespace).GetLogs(pod, lo).Stream(ctx)
+	log, err := c.client.PodLog(namespace, pod, lo).Stream(ctx)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, spark.ErrNoPod
