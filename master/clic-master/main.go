@@ -37,6 +37,7 @@ const (
 )
 
 func main() {
+	sleepCoarsely()
 	// The program that runs stages under the master is this same program, started again.
 	if local.RunShimIfAsked() {
 		return

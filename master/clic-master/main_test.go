@@ -21,6 +21,10 @@ import (
 const asMain = "CLIC_TEST_AS_MAIN"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asSleeper) != "" {
+		sleeper()
+		return
+	}
 	if os.Getenv(asMain) != "" || len(os.Args) > 1 && strings.HasPrefix(os.Args[1], "__") {
 		main()
 		return

@@ -212,7 +212,11 @@ func (n *nursery) fork(a *attempt, l *Launch, ends [2]int) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now()
-	pid, err := syscall.ForkExec(l.Path, l.Argv, attr)
+	var pid int
+	err := finely(func() (err error) {
+		pid, err = syscall.ForkExec(l.Path, l.Argv, attr)
+		return err
+	})
 	if err != nil {
 		return err
 	}
