@@ -32,6 +32,7 @@ type Engine struct {
 
 	shards   []*shard
 	dispatch *dispatcher
+	chorus   chorus
 	workers  map[string]*pool
 	loader   *pool
 

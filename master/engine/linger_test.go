@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/clic-orchestrator/clic/dag"
 )
 
 // That stages run now is written once for all, soon after, or with the first end of one, and who asks sees it at once.
@@ -79,6 +81,37 @@ func TestLingerAtEnd(t *testing.T) {
 		r.settle()
 		if n := commits(); n == before {
 			t.Error("a place that somebody waits for is given away late")
+		}
+	})
+}
+
+// What tasks of several shards have is written together.
+func TestLingerTogether(t *testing.T) {
+	w := newWorld(held)
+	inBubble(t, w, func(c *Config) { c.Shards = 4 }, func(r *rig) {
+		t := r.t
+		commits := func() uint64 { return r.engine.Stats().Commits }
+		var tasks, stages []string
+		shards := map[*shard]bool{}
+		for range 16 {
+			task := r.submit(graph("a"))
+			shards[r.engine.shardOf(task)] = true
+			tasks, stages = append(tasks, task), append(stages, r.id(task, "a"))
+		}
+		if len(shards) < 2 {
+			t.Fatal("all tasks are of one shard")
+		}
+		r.rest()
+		before := commits()
+		for _, stage := range stages {
+			w.finish(stage, 0)
+		}
+		r.rest()
+		if n := commits(); n != before+1 {
+			t.Errorf("%d commits for the ends of %d tasks of %d shards, want one", n-before, len(stages), len(shards))
+		}
+		for _, task := range tasks {
+			r.expectTask(task, dag.TaskCompleted)
 		}
 	})
 }

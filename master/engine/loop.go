@@ -36,10 +36,11 @@ func (s *shard) run(stop <-chan struct{}) {
 				}
 			}
 		}
+		var with *verse
 		if len(in) > 0 && s.patient(in) {
-			in = s.linger(in, stop, alarm)
+			in, with = s.linger(in, stop, alarm)
 		}
-		s.cycle(in)
+		s.cycle(in, with)
 		clear(in)
 	}
 }
@@ -101,9 +102,16 @@ func (s *shard) isLast(x *sighting) bool {
 // maxLast is of how many nodes it is found out at most that only the last has not ended.
 const maxLast = 32
 
-// linger takes in what comes for a moment, until something does that cannot wait.
-func (s *shard) linger(in []input, stop <-chan struct{}, alarm *time.Timer) []input {
-	// All shards wait for the same moment, at which the store can write what they have in one go.
+// linger takes in what comes for a moment, until something does that cannot wait. with is who else writes at the end of that moment.
+func (s *shard) linger(in []input, stop <-chan struct{}, alarm *time.Timer) (_ []input, with *verse) {
+	s.e.chorus.enter(s)
+	in = s.company(in, stop, alarm)
+	return in, s.e.chorus.leave(s)
+}
+
+// company adds to the inputs what comes while the shard lingers.
+func (s *shard) company(in []input, stop <-chan struct{}, alarm *time.Timer) []input {
+	// All shards wait for the same moment.
 	wait := lingering - time.Duration(s.e.now())*time.Millisecond%lingering
 	if at := s.timers.next(); at != 0 {
 		wait = min(wait, max(0, time.Duration(at-s.e.now())*time.Millisecond))
@@ -115,7 +123,11 @@ func (s *shard) linger(in []input, stop <-chan struct{}, alarm *time.Timer) []in
 		case x := <-s.incoming:
 			in = append(in, x)
 		case <-s.wake:
+			if s.e.chorus.ended(s) {
+				return in
+			}
 		case <-alarm.C:
+			s.e.chorus.over()
 			return in
 		case <-stop:
 			return in
@@ -137,12 +149,12 @@ func isQuery(x input) bool {
 	return ok
 }
 
-// cycle makes one batch of inputs durable and acts on it.
-func (s *shard) cycle(in []input) {
+// cycle makes one batch of inputs durable, perhaps with those of other shards, and acts on it.
+func (s *shard) cycle(in []input, with *verse) {
 	b := s.step(s.e.now(), in)
 	var errs []error
-	if len(b.changes) > 0 {
-		errs = s.save(b.changes)
+	if len(b.changes) > 0 || with != nil {
+		errs = s.save(b.changes, with)
 	}
 	s.e.perform(s, s.finish(s.e.now(), b, errs))
 }
@@ -151,13 +163,17 @@ func (s *shard) cycle(in []input) {
 const patience = 500 * time.Millisecond
 
 // save waits for a commit. Where the store stays away, somebody stands in for the shard meanwhile.
-func (s *shard) save(changes []store.Change) []error {
+func (s *shard) save(changes []store.Change, with *verse) (errs []error) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	late := time.AfterFunc(patience, func() {
 		defer close(ended)
 		s.standIn(done)
 	})
-	errs := s.e.save(changes)
+	if with != nil {
+		errs = with.save(s.e, changes)
+	} else {
+		errs = s.e.save(changes)
+	}
 	close(done)
 	if !late.Stop() {
 		<-ended

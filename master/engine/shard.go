@@ -30,6 +30,7 @@ type shard struct {
 	timers  timers
 	queues  map[string]*launchQueue
 	backlog []input // inputs that the shard gives itself
+	verse   *verse  // set by the chorus, which guards it
 	paused  bool    // nothing is launched or cancelled: recovery is not over, or the engine stops
 	later   []order // cancels that wait for the end of the pause
 	current *batch  // the batch that is being made
