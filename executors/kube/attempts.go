@@ -60,6 +60,13 @@ func (e *Executor) attempt(id, namespace, name string) *attempt {
 	return at
 }
 
+// underWay is how many attempts are watched.
+func (e *Executor) underWay() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.attempts)
+}
+
 // place is where an attempt's Job is, or would be. options may be nil.
 func (e *Executor) place(id string, options map[string]string) (namespace, name string) {
 	name = jobName(id)

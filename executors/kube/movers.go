@@ -28,9 +28,9 @@ func (m *movers) add(key string) {
 	switch {
 	case len(m.keys) > 1: // it is set
 	case m.next == nil:
-		m.next = time.AfterFunc(moment, m.flush)
+		m.next = time.AfterFunc(untilTick(time.Now(), moment), m.flush)
 	default:
-		m.next.Reset(moment)
+		m.next.Reset(untilTick(time.Now(), moment))
 	}
 }
 

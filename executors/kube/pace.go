@@ -13,6 +13,8 @@ import (
 type pace struct {
 	// pause is how long news may wait for more. 0: not at all.
 	pause time.Duration
+	// crowd says how many there may be news of, if that matters: see stretch.
+	crowd func() int
 	// spare is how many in a row need not wait. Every respite gives one back.
 	spare int
 
@@ -31,10 +33,37 @@ func (p *pace) rest(now time.Time) time.Duration {
 	p.left = min(float64(p.spare), p.left+float64(now.Sub(p.seen))/float64(respite))
 	p.seen = now
 	if p.left < 1 {
-		return p.pause
+		return untilTick(now, p.stretch())
 	}
 	p.left--
 	return 0
+}
+
+// crowded is how many attempts have to be under way before news of them wait longer.
+const crowded = 64
+
+// stretch is the pause, or more of it where many attempts are under way, in proportion to them. Then each takes long anyway: with n of them,
+// of which r end in a second, one takes n/r on average, so that the pause is a share of it that does not grow with n.
+func (p *pace) stretch() time.Duration {
+	if p.crowd == nil {
+		return p.pause
+	}
+	for _, times := range [...]int{10, 5, 2} { // divisors of what a gulp is to a sip, so that their ticks coincide
+		if p.crowd() >= crowded*times {
+			return p.pause * time.Duration(times)
+		}
+	}
+	return p.pause
+}
+
+// untilTick is how long it is until the next moment that is a multiple of a pause, or the one after it where that is nearly there. Everything
+// that waits for such moments wakes up together.
+func untilTick(now time.Time, pause time.Duration) time.Duration {
+	d := pause - time.Duration(now.UnixNano())%pause
+	if d < pause/4 {
+		d += pause
+	}
+	return d
 }
 
 // held is how many bytes may arrive on a connection that is held before they are announced all the same.

@@ -95,7 +95,7 @@ func (e *Executor) jobFeed(ns, ours string) *feed {
 func (e *Executor) podFeed(ns, ours string) *feed {
 	trim := func(o metav1.Object) metav1.Object { return trimPod(o.(*corev1.Pod)) }
 	return &feed{
-		name: where("pods", ns), namespace: ns, resource: "pods", labels: ours, needed: true, pace: pace{pause: sip, spare: 16},
+		name: where("pods", ns), namespace: ns, resource: "pods", labels: ours, needed: true, pace: pace{pause: sip, spare: 16, crowd: e.underWay},
 		lists: e.client.Core, watches: e.streams.Core, parameters: e.client.Parameters,
 		read:  func(raw []byte) (metav1.Object, error) { return readPod(raw) },
 		blank: func() object { return &corev1.Pod{} }, trim: trim, store: &podStore{v: e.view, namespace: ns},
