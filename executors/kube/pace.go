@@ -48,7 +48,7 @@ func (p *pace) stretch() time.Duration {
 	if p.crowd == nil {
 		return p.pause
 	}
-	for _, times := range [...]int{10, 5, 2} { // divisors of what a gulp is to a sip, so that their ticks coincide
+	for _, times := range [...]int{10, 5} { // divisors of what a gulp is to a sip, so that their ticks coincide
 		if p.crowd() >= crowded*times {
 			return p.pause * time.Duration(times)
 		}

@@ -30,11 +30,11 @@ type Engine struct {
 	epoch atomic.Uint64
 	count counters
 
-	shards   []*shard
-	dispatch *dispatcher
-	chorus   chorus
-	workers  map[string]*pool
-	loader   *pool
+	shards    []*shard
+	dispatch  *dispatcher
+	lingerers lingerers
+	workers   map[string]*pool
+	loader    *pool
 
 	active    registry
 	attempts  attemptIndex

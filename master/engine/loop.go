@@ -36,7 +36,7 @@ func (s *shard) run(stop <-chan struct{}) {
 				}
 			}
 		}
-		var with *verse
+		var with *jointCommit
 		if len(in) > 0 && s.patient(in) {
 			in, with = s.linger(in, stop, alarm)
 		}
@@ -103,10 +103,10 @@ func (s *shard) isLast(x *sighting) bool {
 const maxLast = 32
 
 // linger takes in what comes for a moment, until something does that cannot wait. with is who else writes at the end of that moment.
-func (s *shard) linger(in []input, stop <-chan struct{}, alarm *time.Timer) (_ []input, with *verse) {
-	s.e.chorus.enter(s)
+func (s *shard) linger(in []input, stop <-chan struct{}, alarm *time.Timer) (_ []input, with *jointCommit) {
+	s.e.lingerers.enter(s)
 	in = s.company(in, stop, alarm)
-	return in, s.e.chorus.leave(s)
+	return in, s.e.lingerers.leave(s)
 }
 
 // company adds to the inputs what comes while the shard lingers.
@@ -123,11 +123,11 @@ func (s *shard) company(in []input, stop <-chan struct{}, alarm *time.Timer) []i
 		case x := <-s.incoming:
 			in = append(in, x)
 		case <-s.wake:
-			if s.e.chorus.ended(s) {
+			if s.e.lingerers.ended(s) {
 				return in
 			}
 		case <-alarm.C:
-			s.e.chorus.over()
+			s.e.lingerers.over()
 			return in
 		case <-stop:
 			return in
@@ -150,7 +150,7 @@ func isQuery(x input) bool {
 }
 
 // cycle makes one batch of inputs durable, perhaps with those of other shards, and acts on it.
-func (s *shard) cycle(in []input, with *verse) {
+func (s *shard) cycle(in []input, with *jointCommit) {
 	b := s.step(s.e.now(), in)
 	var errs []error
 	if len(b.changes) > 0 || with != nil {
@@ -163,7 +163,7 @@ func (s *shard) cycle(in []input, with *verse) {
 const patience = 500 * time.Millisecond
 
 // save waits for a commit. Where the store stays away, somebody stands in for the shard meanwhile.
-func (s *shard) save(changes []store.Change, with *verse) (errs []error) {
+func (s *shard) save(changes []store.Change, with *jointCommit) (errs []error) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	late := time.AfterFunc(patience, func() {
 		defer close(ended)

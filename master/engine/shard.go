@@ -29,11 +29,11 @@ type shard struct {
 	faults  map[string]int
 	timers  timers
 	queues  map[string]*launchQueue
-	backlog []input // inputs that the shard gives itself
-	verse   *verse  // set by the chorus, which guards it
-	paused  bool    // nothing is launched or cancelled: recovery is not over, or the engine stops
-	later   []order // cancels that wait for the end of the pause
-	current *batch  // the batch that is being made
+	backlog []input      // inputs that the shard gives itself
+	joint   *jointCommit // set by the lingerers, which guard it
+	paused  bool         // nothing is launched or cancelled: recovery is not over, or the engine stops
+	later   []order      // cancels that wait for the end of the pause
+	current *batch       // the batch that is being made
 
 	mu       sync.Mutex // guards what others leave for the shard
 	inbox    []input
