@@ -39,8 +39,8 @@ func (p *pace) rest(now time.Time) time.Duration {
 	return 0
 }
 
-// crowded is how many attempts have to be under way before news of them wait longer.
-const crowded = 64
+// crowded is from how many attempts under way news of them wait longer.
+const crowded = 320
 
 // stretch is the pause, or more of it where many attempts are under way, in proportion to them. Then each takes long anyway: with n of them,
 // of which r end in a second, one takes n/r on average, so that the pause is a share of it that does not grow with n.
@@ -48,10 +48,11 @@ func (p *pace) stretch() time.Duration {
 	if p.crowd == nil {
 		return p.pause
 	}
-	for _, times := range [...]int{10, 5} { // divisors of what a gulp is to a sip, so that their ticks coincide
-		if p.crowd() >= crowded*times {
-			return p.pause * time.Duration(times)
-		}
+	switch n := p.crowd(); { // by divisors of what a gulp is to a sip, so that their ticks coincide
+	case n >= 2*crowded:
+		return 10 * p.pause
+	case n >= crowded:
+		return 5 * p.pause
 	}
 	return p.pause
 }

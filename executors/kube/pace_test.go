@@ -45,7 +45,7 @@ func TestPaceStretch(t *testing.T) {
 	n := 0
 	p := pace{pause: 10 * time.Millisecond, crowd: func() int { return n }}
 	for attempts, want := range map[int]int64{
-		0: 10, crowded: 10, 5*crowded - 1: 10, 5 * crowded: 50, 10*crowded - 1: 50, 10 * crowded: 100, 1000 * crowded: 100,
+		0: 10, crowded - 1: 10, crowded: 50, 2*crowded - 1: 50, 2 * crowded: 100, 1000 * crowded: 100,
 	} {
 		n = attempts
 		if d := p.rest(time.Unix(1000, 0)); d.Milliseconds() != want {
