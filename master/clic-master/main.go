@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -42,8 +43,15 @@ func main() {
 	if local.RunShimIfAsked() {
 		return
 	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr, os.Getenv))
 }
+
+// garbage is how much of it there may be before it is collected, in percent of what is in use. A busy master spends an eighth of its
+// processor time on collecting with Go's 100, and a twentieth with this, for some 12 MiB more where a thousand stages are under way.
+const garbage = 200
 
 // options are the flags.
 type options struct {
