@@ -15,7 +15,7 @@ type movers struct {
 	next *time.Timer
 }
 
-// moment is how long that is. A stage is seen to run so much later.
+// moment is how long that is, or a little longer: see untilTick. A stage is seen to run so much later.
 const moment = 100 * time.Millisecond
 
 func (m *movers) add(key string) {

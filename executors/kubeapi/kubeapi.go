@@ -1,5 +1,5 @@
 // Package kubeapi asks a Kubernetes cluster for the few kinds of objects that executors work with. The library's own set of clients knows
-// every kind that there is, and has a program carry all of them in memory; it is a third of one that does nothing else.
+// every kind that there is, and has a program carry all of them: of a master that does nothing yet that was a third of the memory.
 package kubeapi
 
 import (
