@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"log/slog"
@@ -32,10 +31,12 @@ func (c *Config) connect() (client, streams *kubeapi.Client, err error) {
 		r.QPS = -1
 	}
 	r.WarningHandlerWithContext = warnings{c.Logger}
-	if client, err = kubeapi.New(r); err != nil {
+	if streams, err = kubeapi.New(forWatches(r)); err != nil {
 		return nil, nil, err
 	}
-	streams, err = kubeapi.New(forWatches(r))
+	// An answer comes in pieces, and nobody is in a hurry for it where there are many.
+	r.Dial = dial(&net.Dialer{Timeout: callTimeout, KeepAlive: callTimeout}, &pace{pause: sip, spare: 16})
+	client, err = kubeapi.New(r)
 	return client, streams, err
 }
 
@@ -49,24 +50,9 @@ func forWatches(like *rest.Config) *rest.Config {
 		Timeout:         callTimeout,
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3},
 	}
-	r.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := dialer.DialContext(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return &bufferedConn{Conn: c, in: bufio.NewReaderSize(c, 32<<10)}, nil
-	}
+	r.Dial = dial(dialer, nil)
 	return r
 }
-
-// bufferedConn takes in at once what has arrived. TLS by itself reads one record after the other, and a server sends each event of a
-// watch in one of its own.
-type bufferedConn struct {
-	net.Conn
-	in *bufio.Reader
-}
-
-func (c *bufferedConn) Read(p []byte) (int, error) { return c.in.Read(p) }
 
 // warnings logs what the API server says beside an answer.
 type warnings struct{ log *slog.Logger }

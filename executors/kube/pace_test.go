@@ -7,23 +7,19 @@ import (
 
 // Few news are read when they come, many together; a respite gives back what was spared.
 func TestPace(t *testing.T) {
-	var never pace
-	if d := never.rest(time.Now()); d != 0 {
-		t.Errorf("it rests for %v, and should not", d)
-	}
-	always := pace{pause: time.Second}
-	p := pace{pause: time.Second, spare: 2}
+	always, some := &pace{pause: time.Second}, &pace{pause: time.Second, spare: 2}
+	var none, left budget
 	now := time.Unix(1000, 0) // at which a pause begins
 	for i, want := range []time.Duration{0, 0, time.Second, time.Second} {
-		if d := p.rest(now); d != want {
+		if d := left.rest(some, now); d != want {
 			t.Errorf("news %d wait %v for more, want %v", i, d, want)
 		}
-		if d := always.rest(now); d != time.Second {
+		if d := none.rest(always, now); d != time.Second {
 			t.Errorf("news %d wait %v where all have to", i, d)
 		}
 	}
 	for i, want := range []time.Duration{0, 0, time.Second} {
-		if d := p.rest(now.Add(100 * time.Second)); d != want {
+		if d := left.rest(some, now.Add(100*time.Second)); d != want {
 			t.Errorf("after a long time news %d wait %v for more, want %v", i, d, want)
 		}
 	}
@@ -43,12 +39,12 @@ func TestUntilTick(t *testing.T) {
 // The more attempts are under way the longer news of them wait, up to ten times as long.
 func TestPaceStretch(t *testing.T) {
 	n := 0
-	p := pace{pause: 10 * time.Millisecond, crowd: func() int { return n }}
+	p := &pace{pause: 10 * time.Millisecond, crowd: func() int { return n }}
 	for attempts, want := range map[int]int64{
 		0: 10, crowded - 1: 10, crowded: 50, 2*crowded - 1: 50, 2 * crowded: 100, 1000 * crowded: 100,
 	} {
 		n = attempts
-		if d := p.rest(time.Unix(1000, 0)); d.Milliseconds() != want {
+		if d := new(budget).rest(p, time.Unix(1000, 0)); d.Milliseconds() != want {
 			t.Errorf("%d attempts: news wait %v, want %d ms", n, d, want)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -133,10 +132,9 @@ func (f *feed) watch(ctx context.Context, version string) (string, error) {
 	defer cancel()
 	// The server ends it by itself then. It is not to happen to all feeds, and all masters, at the same time.
 	last := int64(300 + rand.IntN(300))
-	var conn atomic.Pointer[bufferedConn]
 	body, err := f.request(f.watches, metav1.ListOptions{
 		Watch: true, ResourceVersion: version, AllowWatchBookmarks: true, TimeoutSeconds: &last,
-	}, typeProtobuf+";stream=watch,"+typeJSON+";stream=watch").Stream(onConnection(ctx, conn.Store))
+	}, typeProtobuf+";stream=watch,"+typeJSON+";stream=watch").Stream(paced(ctx, f.pace))
 	if err != nil {
 		return version, err
 	}
@@ -146,9 +144,7 @@ func (f *feed) watch(ctx context.Context, version string) (string, error) {
 	began, from := time.Now(), version
 	in := &events{f: f, in: bufio.NewReaderSize(body, 32<<10)}
 	for {
-		asked := time.Now()
 		what, raw, err := in.next()
-		waited := time.Since(asked)
 		if err != nil {
 			if version == from && time.Since(began) < brief {
 				return version, fmt.Errorf("%w: %w", errBrief, err)
@@ -172,26 +168,7 @@ func (f *feed) watch(ctx context.Context, version string) (string, error) {
 		if v := o.GetResourceVersion(); v != "" {
 			version = v
 		}
-		if waited > atOnce {
-			f.rest(ctx, conn.Load())
-		}
 	}
-}
-
-// atOnce is how long it takes at most to get an event that is there already.
-const atOnce = time.Millisecond
-
-// rest reads nothing for a while, if the feed's pace wants that.
-func (f *feed) rest(ctx context.Context, c *bufferedConn) {
-	d := f.pace.rest(time.Now())
-	if d == 0 {
-		return
-	}
-	if c != nil {
-		c.hold()
-		defer c.release()
-	}
-	f.sleep(ctx, d)
 }
 
 // events reads what a watch says, in the encoding in which the server says it.

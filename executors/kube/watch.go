@@ -34,8 +34,8 @@ type feed struct {
 	blank func() object
 	trim  func(o metav1.Object) metav1.Object
 	store store
-	pace  pace
-	sleep func(ctx context.Context, d time.Duration) bool
+	// pace is how its watch is read; nil: as it comes.
+	pace *pace
 	// needed: the executor cannot start without it.
 	needed bool
 	synced chan struct{}
@@ -69,7 +69,6 @@ func (e *Executor) feeds() []*feed {
 		all = append(all, e.jobFeed(ns, ours), e.podFeed(ns, ours), e.eventFeed(ns))
 	}
 	for _, f := range all {
-		f.sleep = e.sleep
 		f.synced, f.failed = make(chan struct{}), make(chan error, 1)
 	}
 	return all
@@ -85,7 +84,7 @@ func where(kind, namespace string) string {
 func (e *Executor) jobFeed(ns, ours string) *feed {
 	trim := func(o metav1.Object) metav1.Object { return trimJob(o.(*batchv1.Job)) }
 	return &feed{
-		name: where("Jobs", ns), namespace: ns, resource: "jobs", labels: ours, needed: true, pace: pace{pause: gulp},
+		name: where("Jobs", ns), namespace: ns, resource: "jobs", labels: ours, needed: true, pace: &pace{pause: gulp},
 		lists: e.client.Batch, watches: e.streams.Batch, parameters: e.client.Parameters,
 		read:  func(raw []byte) (metav1.Object, error) { return readJob(raw) },
 		blank: func() object { return &batchv1.Job{} }, trim: trim, store: &jobStore{v: e.view, namespace: ns},
@@ -95,7 +94,7 @@ func (e *Executor) jobFeed(ns, ours string) *feed {
 func (e *Executor) podFeed(ns, ours string) *feed {
 	trim := func(o metav1.Object) metav1.Object { return trimPod(o.(*corev1.Pod)) }
 	return &feed{
-		name: where("pods", ns), namespace: ns, resource: "pods", labels: ours, needed: true, pace: pace{pause: sip, spare: 16, crowd: e.underWay},
+		name: where("pods", ns), namespace: ns, resource: "pods", labels: ours, needed: true, pace: &pace{pause: sip, spare: 16, crowd: e.underWay},
 		lists: e.client.Core, watches: e.streams.Core, parameters: e.client.Parameters,
 		read:  func(raw []byte) (metav1.Object, error) { return readPod(raw) },
 		blank: func() object { return &corev1.Pod{} }, trim: trim, store: &podStore{v: e.view, namespace: ns},
@@ -109,7 +108,7 @@ func (e *Executor) eventFeed(ns string) *feed {
 		fields: fields.OneTermEqualSelector("type", corev1.EventTypeWarning).String(),
 		lists:  e.client.Core, watches: e.streams.Core, parameters: e.client.Parameters,
 		read: wholly(func() object { return &corev1.Event{} }, trim), blank: func() object { return &corev1.Event{} }, trim: trim,
-		store: &eventStore{v: e.view}, pace: pace{pause: gulp},
+		store: &eventStore{v: e.view}, pace: &pace{pause: gulp},
 	}
 }
 
